@@ -1,0 +1,47 @@
+"""Connect to Ray: an embedded one by default, a cluster where an address is given."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ray
+
+
+@contextmanager
+def connect(address: str | None = None, *, num_cpus: int | None = None) -> Iterator[None]:
+    """Connect to Ray for the length of the block, and leave it as it was found.
+
+    Parameters
+    ----------
+    address : str, optional
+        A cluster's address. Without it (and without ``RAY_ADDRESS``) a Ray of our own is
+        started in this process; never somebody else's on the same machine.
+    num_cpus : int, optional
+        Cores that an embedded Ray may use; all by default.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    _quieten()
+    where = address or os.environ.get("RAY_ADDRESS") or "local"
+    ray.init(
+        address=where,
+        num_cpus=num_cpus if where == "local" else None,
+        include_dashboard=False if where == "local" else None,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        configure_logging=True,
+    )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _quieten() -> None:
+    """Keep Ray from printing what our own progress already says."""
+    os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    for name in ("ray", "ray.data", "ray.train", "ray.tune"):
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,0 +1,156 @@
+"""The archive on disk: where everything lies (DESIGN: a folder of mosaics and what came of them)."""
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipelines.digests import digest_bytes
+from pipelines.errors import ArchiveError
+from pipelines.records import INSTANCE_BITS
+
+FORMAT_VERSION = 1
+MOSAIC_SUFFIX = ".ome.zarr"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+@dataclass(frozen=True)
+class Archive:
+    """Paths of one archive. Makes nothing and reads nothing."""
+
+    root: Path
+
+    @property
+    def description(self) -> Path:
+        """``archive.json``: format version and creation time."""
+        return self.root / "archive.json"
+
+    @property
+    def mosaics(self) -> Path:
+        """The folder of mosaics."""
+        return self.root / "mosaics"
+
+    @property
+    def quarantine(self) -> Path:
+        """What could not be processed, with the reason."""
+        return self.root / "quarantine"
+
+    @property
+    def reports(self) -> Path:
+        """HTML reports."""
+        return self.root / "reports"
+
+    @property
+    def scratch(self) -> Path:
+        """Work in progress; whatever lies here can be made again."""
+        return self.root / ".work"
+
+    def mosaic(self, name: str) -> Path:
+        """The OME-Zarr group of the mosaic ``name``."""
+        return self.mosaics / f"{check_mosaic_name(name)}{MOSAIC_SUFFIX}"
+
+    def table(self, name: str) -> Path:
+        """The Delta table ``name``."""
+        return self.root / "tables" / name
+
+    def mosaic_names(self) -> list[str]:
+        """Names of the mosaics that are wholly there, sorted."""
+        if not self.mosaics.is_dir():
+            return []
+        return sorted(
+            entry.name.removesuffix(MOSAIC_SUFFIX)
+            for entry in self.mosaics.iterdir()
+            if entry.name.endswith(MOSAIC_SUFFIX) and (entry / "zarr.json").is_file()
+        )
+
+
+def create_archive(path: Path) -> Archive:
+    """Make the archive at ``path``, or open the one that is there.
+
+    Raises
+    ------
+    ArchiveError
+        If ``path`` is a file, or a folder that holds something else, or cannot be written.
+    """
+    archive = Archive(path)
+    if archive.description.is_file():
+        return open_archive(path)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ArchiveError(f"archive {path} exists and is not an archive (it has no archive.json)")
+    try:
+        archive.mosaics.mkdir(parents=True, exist_ok=True)
+        (archive.root / "tables").mkdir(exist_ok=True)
+        archive.quarantine.mkdir(exist_ok=True)
+        archive.reports.mkdir(exist_ok=True)
+        created = datetime.now(UTC).isoformat(timespec="seconds")
+        write_text(
+            archive.description,
+            json.dumps({"format_version": FORMAT_VERSION, "created": created}) + "\n",
+        )
+    except (PermissionError, FileNotFoundError, NotADirectoryError) as error:
+        raise ArchiveError(f"archive {path} cannot be made: {error.strerror}") from error
+    return archive
+
+
+def open_archive(path: Path) -> Archive:
+    """Open the archive at ``path``.
+
+    Raises
+    ------
+    ArchiveError
+        If there is none, or it is of a format that this version does not know.
+    """
+    archive = Archive(path)
+    try:
+        description = json.loads(archive.description.read_text(encoding="utf-8"))
+        version = description["format_version"]
+    except FileNotFoundError:
+        missing = "does not exist" if not path.exists() else "is not an archive (no archive.json)"
+        raise ArchiveError(f"archive {path} {missing}") from None
+    except (PermissionError, NotADirectoryError) as error:
+        raise ArchiveError(f"archive {path} cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ArchiveError(f"archive {path}: archive.json is damaged ({error})") from error
+    if version != FORMAT_VERSION:
+        raise ArchiveError(
+            f"archive {path} has format version {version}; this version reads {FORMAT_VERSION}"
+        )
+    return archive
+
+
+def check_mosaic_name(name: str) -> str:
+    """Return ``name`` if it can name a mosaic, which also makes it safe as a path.
+
+    Examples
+    --------
+    >>> check_mosaic_name("run-07_b")
+    'run-07_b'
+    """
+    if not _NAME.fullmatch(name) or ".." in name:
+        raise ArchiveError(
+            "mosaic name must be 1 to 128 of A-Z a-z 0-9 . _ - beginning with a letter or digit "
+            f"and without '..', got {name!r}"
+        )
+    return name
+
+
+def mosaic_key(name: str) -> int:
+    """Number a mosaic by its name, 0 to 2**31 - 1, the same in every archive and order."""
+    return int(digest_bytes(name.encode())[:8], 16) >> 1
+
+
+def particle_id(mosaic: str, instance: int) -> int:
+    """Give the global id of an instance of a mosaic: positive, below 2**63."""
+    return (mosaic_key(mosaic) << INSTANCE_BITS) | int(instance)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

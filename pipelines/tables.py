@@ -1,0 +1,237 @@
+"""The archive's Delta tables: their columns, appending, replacing and reading."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import deltalake
+import pyarrow as pa
+from deltalake.exceptions import TableNotFoundError
+
+from pipelines.archive import Archive
+from pipelines.errors import ArchiveError
+
+_F64, _I64, _I32, _STR, _BOOL = pa.float64(), pa.int64(), pa.int32(), pa.string(), pa.bool_()
+_TIME = pa.timestamp("us", tz="UTC")
+
+#: One row per particle of the current segmentation of each mosaic. Boxes are half open.
+PARTICLES = pa.schema(
+    [
+        ("particle_id", _I64),
+        ("mosaic", _STR),
+        ("instance", _I64),
+        ("segmentation", _STR),
+        ("centroid_y_px", _F64),
+        ("centroid_x_px", _F64),
+        ("bbox_y0_px", _I64),
+        ("bbox_x0_px", _I64),
+        ("bbox_y1_px", _I64),
+        ("bbox_x1_px", _I64),
+        ("area_px", _I64),
+        ("area_nm2", _F64),
+        ("equivalent_diameter_px", _F64),
+        ("equivalent_diameter_nm", _F64),
+        ("major_axis_px", _F64),
+        ("major_axis_nm", _F64),
+        ("minor_axis_px", _F64),
+        ("minor_axis_nm", _F64),
+        ("orientation_rad", _F64),
+        ("eccentricity", _F64),
+        ("extent", _F64),
+        ("mean_intensity", _F64),
+        ("std_intensity", _F64),
+        ("min_intensity", _F64),
+        ("max_intensity", _F64),
+        ("background_intensity", _F64),
+        ("contrast", _F64),
+        ("touches_edge", _BOOL),
+        ("crosses_seam", _BOOL),
+        ("low_contrast", _BOOL),
+    ]
+)
+
+#: One row per labelled particle. ``label`` is null for an abstention.
+LABELS = pa.schema(
+    [
+        ("particle_id", _I64),
+        ("mosaic", _STR),
+        ("instance", _I64),
+        ("label", _STR),
+        ("state", _STR),
+        ("source", _STR),
+        ("method", _STR),
+        ("confidence", _F64),
+        ("decided_by", _STR),
+        ("reason", _STR),
+    ]
+)
+
+#: One row per unit of work that ended, done or quarantined. ``result`` is JSON.
+LEDGER = pa.schema(
+    [
+        ("key", _STR),
+        ("stage", _STR),
+        ("mosaic", _STR),
+        ("unit", _STR),
+        ("status", _STR),
+        ("attempts", _I32),
+        ("seconds", _F64),
+        ("reason", _STR),
+        ("result", _STR),
+        ("settings", _STR),
+        ("code_version", _STR),
+        ("run_id", _STR),
+        ("at", _TIME),
+    ]
+)
+
+#: Known truth of simulated mosaics, and reference labels of real ones where somebody gave them.
+TRUTH = pa.schema(
+    [
+        ("mosaic", _STR),
+        ("truth_instance", _I64),
+        ("label", _STR),
+        ("determinable", _BOOL),
+        ("visibility", _F64),
+        ("centroid_y_px", _F64),
+        ("centroid_x_px", _F64),
+        ("area_px", _I64),
+        ("attributes", _STR),
+    ]
+)
+
+#: One row per particle and model. ``probabilities`` follow the order of ``classes``.
+PREDICTIONS = pa.schema(
+    [
+        ("particle_id", _I64),
+        ("mosaic", _STR),
+        ("instance", _I64),
+        ("label", _STR),
+        ("confidence", _F64),
+        ("classes", pa.list_(_STR)),
+        ("probabilities", pa.list_(_F64)),
+        ("model_uri", _STR),
+        ("label_version", _I64),
+    ]
+)
+
+SCHEMAS: Mapping[str, pa.Schema] = {
+    "particles": PARTICLES,
+    "labels": LABELS,
+    "ledger": LEDGER,
+    "truth": TRUTH,
+    "predictions": PREDICTIONS,
+}
+
+
+def append_rows(archive: Archive, name: str, rows: pa.Table, **metadata: str) -> int:
+    """Append rows in one atomic commit; return the table's new version."""
+    return _write(archive.table(name), name, rows, mode="append", metadata=metadata)
+
+
+def replace_rows(
+    archive: Archive, name: str, rows: pa.Table, *, where: str | None, **metadata: str
+) -> int:
+    """Replace the rows that fulfil ``where`` (all, if None) in one atomic commit.
+
+    Earlier versions of the table stay readable.
+    """
+    path = archive.table(name)
+    if not has_table(archive, name):
+        where = None
+    return _write(path, name, rows, mode="overwrite", metadata=metadata, predicate=where)
+
+
+def read_rows(
+    archive: Archive,
+    name: str,
+    *,
+    columns: Sequence[str] | None = None,
+    filters: Sequence[tuple[str, str, Any]] | None = None,
+    version: int | None = None,
+) -> pa.Table:
+    """Read a table, or the empty table with its columns where none was written yet.
+
+    Parameters
+    ----------
+    archive : Archive
+        The archive.
+    name : str
+        A key of `SCHEMAS`.
+    columns : sequence of str, optional
+        Columns to read; all by default.
+    filters : sequence of (column, operator, value), optional
+        Conditions that all must hold; operators as in ``deltalake`` (``"="``, ``"in"``, ...).
+    version : int, optional
+        The version to read; the newest by default.
+
+    Raises
+    ------
+    ArchiveError
+        If ``version`` does not exist.
+    """
+    schema = SCHEMAS[name]
+    if columns is not None:
+        schema = pa.schema([schema.field(column) for column in columns])
+    if not has_table(archive, name):
+        if version is not None:
+            raise ArchiveError(f"table {name} has no version {version}: it was never written")
+        return schema.empty_table()
+    try:
+        table = deltalake.DeltaTable(str(archive.table(name)), version=version)
+    except (deltalake.exceptions.DeltaError, OSError) as error:
+        raise ArchiveError(f"table {name} cannot be read at version {version}: {error}") from error
+    found = table.to_pyarrow_table(
+        columns=list(schema.names), filters=list(filters) if filters else None
+    )
+    return found.cast(schema)
+
+
+def table_version(archive: Archive, name: str) -> int | None:
+    """Return the newest version of a table, or None where none was written yet."""
+    if not has_table(archive, name):
+        return None
+    return int(deltalake.DeltaTable(str(archive.table(name))).version())
+
+
+def has_table(archive: Archive, name: str) -> bool:
+    """Tell whether the table was ever written."""
+    return bool(deltalake.DeltaTable.is_deltatable(str(archive.table(name))))
+
+
+def to_table(name: str, columns: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Make an Arrow table of the named schema from columns, or from rows; absent columns are null."""
+    schema = SCHEMAS[name]
+    if not isinstance(columns, Mapping):
+        return pa.Table.from_pylist(list(columns), schema=schema)
+    n_rows = len(next(iter(columns.values()))) if columns else 0
+    arrays = [
+        pa.array(columns[field.name], type=field.type)
+        if field.name in columns
+        else pa.nulls(n_rows, type=field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _write(
+    path: Path,
+    name: str,
+    rows: pa.Table,
+    *,
+    mode: str,
+    metadata: Mapping[str, str],
+    predicate: str | None = None,
+) -> int:
+    rows = rows.cast(SCHEMAS[name])
+    deltalake.write_deltalake(
+        str(path),
+        rows,
+        mode=mode,
+        predicate=predicate,
+        commit_properties=deltalake.CommitProperties(custom_metadata=dict(metadata)),
+    )
+    try:
+        return int(deltalake.DeltaTable(str(path)).version())
+    except TableNotFoundError as error:  # pragma: no cover - the write above made it
+        raise ArchiveError(f"table {name} vanished while it was written") from error

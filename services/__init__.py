@@ -1,0 +1,1 @@
+"""Ways in, and memory: verbs, settings, tracking, the label store, the registry, reports."""

@@ -1,0 +1,192 @@
+"""The command line: flags become settings, settings a verb's call, its outcome an exit status."""
+
+import enum
+import importlib
+import os
+import sys
+import traceback
+import types
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+from pydantic.fields import FieldInfo
+
+from pipelines.errors import StorageFullError, TesseraError
+from services.outcome import CALLERS_MISTAKE, INTERRUPTED, LOCKED, OURS, Outcome
+
+#: Verb -> (module, summary). Modules are imported when their verb is used, so help is instant.
+VERBS: dict[str, tuple[str, str]] = {
+    "simulate": ("services.verbs.simulate", "draw a mosaic of chiral particles with known truth"),
+    "ingest": ("services.verbs.ingest", "turn instrument files into mosaics"),
+    "segment": ("services.verbs.segment", "find every particle: instances and measurements"),
+    "label": ("services.verbs.label", "label particles weakly: a new label version"),
+    "train": ("services.verbs.train", "train one model and register it"),
+    "predict": ("services.verbs.predict", "classify every particle with a registered model"),
+    "run": ("services.verbs.run", "the main job: ingest to report"),
+    "doctor": ("services.verbs.doctor", "what this machine has, what is missing, how to get it"),
+}
+
+
+class _Verbs(click.Group):
+    """Commands made from the verbs' settings when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        return _command(cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in VERBS.items()])
+
+
+@click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tessera-mosaic")
+def tessera() -> None:
+    """Turn microscope mosaics into trustworthy labels and the models that made them.
+
+    Every verb takes --help. Results go to stdout, progress and errors to stderr. Exit status:
+    0 done, 2 the caller's mistake, 1 ours, 3 done but something was quarantined, 75 another run
+    holds the archive, 130 interrupted.
+    """
+
+
+def main() -> None:
+    """Run the command line and exit with the verb's status."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line and return its exit status."""
+    from services.lock import LockedError
+
+    try:
+        status = tessera.main(args=arguments, prog_name="tessera", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return CALLERS_MISTAKE
+    except click.ClickException as error:
+        return _complain(error.format_message(), CALLERS_MISTAKE)
+    except LockedError as error:
+        return _complain(str(error), LOCKED)
+    except TesseraError as error:
+        return _complain(str(error), CALLERS_MISTAKE)
+    except (KeyboardInterrupt, click.Abort):
+        return _complain("interrupted; the same command goes on from here", INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output has gone; say nothing more, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OURS
+    except Exception as error:
+        if full := _storage_full(error):
+            return _complain(full, CALLERS_MISTAKE)
+        traceback.print_exc()
+        return OURS
+    return int(status or 0)
+
+
+def _complain(message: str, status: int) -> int:
+    click.echo(f"tessera: {' '.join(message.split())}", err=True)
+    return status
+
+
+def _storage_full(error: BaseException | None) -> str | None:
+    """Say where the disk is full, if that is what went wrong anywhere below ``error``."""
+    while error is not None:
+        if isinstance(error, StorageFullError):
+            return str(error)
+        if isinstance(error, OSError) and error.errno in (28, 122):
+            return f"no space left on the disk that holds {error.filename or 'the archive'}"
+        if "No space left on device" in str(error):
+            return "no space left on the disk that holds the archive"
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _command(name: str) -> click.Command:
+    module = importlib.import_module(VERBS[name][0])
+    settings_type = module.Settings
+    execute: Callable[[Any], Outcome] = module.execute
+
+    def callback(settings: Path | None, as_json: bool, **flags: Any) -> int:
+        given = {key: _plain(value) for key, value in flags.items()}
+        outcome = execute(settings_type.load(name, settings, given))
+        click.echo(outcome.json() if as_json else outcome.line())
+        return outcome.status
+
+    parameters = [_parameter(key, field) for key, field in settings_type.model_fields.items()]
+    parameters.sort(key=lambda parameter: isinstance(parameter, click.Option))
+    return click.Command(
+        name,
+        callback=callback,
+        params=[
+            *parameters,
+            click.Option(
+                ["--settings"],
+                type=click.Path(path_type=Path),
+                metavar="FILE.toml",
+                help=f"read settings from here ([{name}] table); flags win",
+            ),
+            click.Option(["--json", "as_json"], is_flag=True, help="print one JSON object"),
+        ],
+        help=settings_type.__doc__,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+
+
+def _parameter(name: str, field: FieldInfo) -> click.Parameter:
+    """Make a flag (or, where the field says so, an argument) from a settings field."""
+    annotation, many = _unwrap(field.annotation)
+    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    if extra.get("argument"):
+        return click.Argument(
+            [name],
+            nargs=-1 if many else 1,
+            required=False,
+            type=_click_type(annotation),
+            metavar=str(extra.get("metavar", name.upper())) + ("..." if many else ""),
+        )
+    flag = "--" + name.replace("_", "-")
+    default = None if field.is_required() else field.get_default(call_default_factory=True)
+    text = field.description or ""
+    if field.is_required():
+        text += "  [required]"
+    elif default is not None and default != () and default is not False:
+        shown = default.value if isinstance(default, enum.Enum) else default
+        text += f"  [default: {shown}]"
+    if annotation is bool:
+        declaration = f"{flag}/--no-{name.replace('_', '-')}" if default is True else flag
+        return click.Option([declaration, name], is_flag=True, default=None, help=text)
+    return click.Option(
+        [flag, name], type=_click_type(annotation), multiple=many, default=None, help=text
+    )
+
+
+def _unwrap(annotation: Any) -> tuple[Any, bool]:
+    """Strip None from a union and the tuple from a list of values."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        inner = [part for part in typing.get_args(annotation) if part is not type(None)]
+        # Several types in one flag stay text; pydantic decides which it is.
+        return _unwrap(inner[0]) if len(inner) == 1 else (str, False)
+    if typing.get_origin(annotation) is tuple:
+        return typing.get_args(annotation)[0], True
+    return annotation, False
+
+
+def _click_type(annotation: Any) -> Any:
+    if typing.get_origin(annotation) is Literal:
+        return click.Choice(list(typing.get_args(annotation)))
+    if annotation is Path:
+        return click.Path(path_type=Path)
+    return annotation if annotation in (int, float, str) else str
+
+
+def _plain(value: Any) -> Any:
+    """Tell flags that were not given (None) from empty ones."""
+    return None if value == () else value

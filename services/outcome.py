@@ -1,0 +1,50 @@
+"""What a verb gives back, and the exit status it means."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+DONE = 0
+OURS = 1
+CALLERS_MISTAKE = 2
+SOME_QUARANTINED = 3
+LOCKED = 75
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of a verb: a past-tense word, and values worth a script's while.
+
+    ``n_quarantined`` counts what could not be processed, in this run or left from earlier ones.
+    """
+
+    word: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    n_quarantined: int = 0
+
+    @property
+    def status(self) -> int:
+        """The exit status."""
+        return SOME_QUARANTINED if self.n_quarantined else DONE
+
+    def line(self) -> str:
+        """One line of key=value."""
+        values = dict(self.values)
+        if self.n_quarantined:
+            values["quarantined"] = self.n_quarantined
+        return " ".join([self.word, *(f"{key}={_text(value)}" for key, value in values.items())])
+
+    def json(self) -> str:
+        """The same as one JSON object."""
+        return json.dumps(
+            {"done": self.word, **self.values, "quarantined": self.n_quarantined}, default=str
+        )
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    text = str(value)
+    return json.dumps(text) if " " in text else text

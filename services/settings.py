@@ -1,0 +1,84 @@
+"""Settings: TOML file and flags become one frozen pydantic model per verb."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipelines.errors import SettingsError
+
+
+class VerbSettings(BaseModel):
+    """What every verb accepts. Field names are TOML keys and, with dashes, flags."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    seed: int = Field(0, ge=0, description="seed of everything random")
+
+    @classmethod
+    def load(cls, verb: str, toml: Path | None, flags: Mapping[str, Any]) -> Self:
+        """Make settings from a TOML file and flags; flags win.
+
+        A TOML file holds a table per verb, and above them keys that all verbs share.
+
+        Raises
+        ------
+        SettingsError
+            Naming the flag or the file and key, the rule and the value.
+        """
+        from_file = read_toml(toml, verb, set(cls.model_fields)) if toml else {}
+        given = {name: value for name, value in flags.items() if value is not None}
+        try:
+            return cls(**{**from_file, **given})
+        except ValidationError as error:
+            raise SettingsError(_explain(error, from_file.keys() - given.keys(), toml)) from None
+
+
+class ArchiveSettings(VerbSettings):
+    """What every verb on an archive accepts."""
+
+    archive: Path = Field(description="the archive's folder")
+
+
+class ClusterSettings(ArchiveSettings):
+    """What every verb that starts Ray accepts."""
+
+    address: str | None = Field(
+        None, description="a Ray cluster's address; by default Ray is started in this process"
+    )
+    workers: int | None = Field(None, ge=1, description="parallel workers; one per core by default")
+
+
+def read_toml(path: Path, verb: str, known: set[str]) -> dict[str, Any]:
+    """Read the settings of one verb from a TOML file.
+
+    Keys at the top belong to all verbs: those that this verb does not know are left to others.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(f"settings file {path} does not exist") from None
+    except OSError as error:
+        raise SettingsError(f"settings file {path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"settings file {path} is not TOML: {error}") from error
+    shared = {k: v for k, v in content.items() if not isinstance(v, dict) and k in known}
+    own = content.get(verb, {})
+    unknown = sorted(set(own) - known)
+    if unknown:
+        raise SettingsError(f"settings file {path}: [{verb}] does not know {', '.join(unknown)}")
+    return {**shared, **own}
+
+
+def _explain(error: ValidationError, from_file: Any, toml: Path | None) -> str:
+    """Say the first broken rule in one line."""
+    first = error.errors()[0]
+    name = str(first["loc"][0]) if first["loc"] else ""
+    flag = f"--{name.replace('_', '-')}" if name else "settings"
+    where = f"{toml}: {name}" if name in from_file else flag
+    if first["type"] == "missing":
+        return f"{where} is missing"
+    rule = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {rule[0].lower()}{rule[1:]}, got {first['input']!r}"

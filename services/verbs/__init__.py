@@ -1,0 +1,1 @@
+"""One file per verb: settings, plan, connect, run, remember."""
