@@ -22,8 +22,13 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,fast]'
 	@touch $@
 
+# One synthesis assumed right-handed to learn from; a racemic one and an achiral one to test on.
 demo: $(STAMP)
-	@$(BIN)/python -m services.demo demo
+	@test -d demo/synthesis || $(BIN)/tessera simulate demo/synthesis --preset paper --size-px 4096 --seed 1
+	@test -d demo/racemic || $(BIN)/tessera simulate demo/racemic --preset paper --size-px 4096 --left-fraction 0.5 --seed 2
+	@test -d demo/achiral || $(BIN)/tessera simulate demo/achiral --preset paper --size-px 3072 --achiral --seed 3
+	@$(BIN)/tessera run demo/synthesis demo/racemic demo/achiral --archive demo/archive \
+	    --assume right --hold-out racemic --hold-out achiral
 
 test: lint types unit
 

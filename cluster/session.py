@@ -8,6 +8,28 @@ from contextlib import contextmanager
 import ray
 
 
+#: Whether an outer `one_session` keeps Ray up between connections.
+_kept = False
+
+
+@contextmanager
+def one_session() -> Iterator[None]:
+    """Let the first `connect` inside start Ray, and all later ones share it until the block ends.
+
+    For work of several stages, some of which may turn out to need no Ray at all.
+    """
+    global _kept
+    outermost, _kept = not _kept, True
+    was_up = ray.is_initialized()
+    try:
+        yield
+    finally:
+        if outermost:
+            _kept = False
+            if not was_up and ray.is_initialized():
+                ray.shutdown()
+
+
 @contextmanager
 def connect(address: str | None = None, *, num_cpus: int | None = None) -> Iterator[None]:
     """Connect to Ray for the length of the block, and leave it as it was found.
@@ -36,7 +58,8 @@ def connect(address: str | None = None, *, num_cpus: int | None = None) -> Itera
     try:
         yield
     finally:
-        ray.shutdown()
+        if not _kept:
+            ray.shutdown()
 
 
 def _quieten() -> None:
