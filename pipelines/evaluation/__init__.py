@@ -1,0 +1,1 @@
+"""Scores: arrays and counts in, numbers out; reads and saves nothing."""

@@ -1,0 +1,1 @@
+"""Weak labels: rules over measurements, votes, and the label table's own rules."""
