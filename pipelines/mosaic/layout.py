@@ -1,0 +1,94 @@
+"""How arrays are cut into chunks and shards, and written."""
+
+from pathlib import Path
+from typing import Any
+
+import zarr
+from zarr.codecs import ZstdCodec
+
+from pipelines.mosaic.ngff import AXES
+from pipelines.records import Window
+
+#: Levels of zstd that measured well: images are read often, instances compress anyway.
+IMAGE_ZSTD_LEVEL = 3
+INSTANCES_ZSTD_LEVEL = 1
+
+
+def plan_storage(
+    shape: tuple[int, int], *, chunk_px: int, shard_px: int
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Choose chunk and shard of an array; an image smaller than one is not padded to it.
+
+    Raises
+    ------
+    ValueError
+        If ``shard_px`` is not a positive multiple of ``chunk_px``.
+
+    Examples
+    --------
+    >>> plan_storage((9000, 700), chunk_px=512, shard_px=2048)
+    ((512, 512), (2048, 1024))
+    >>> plan_storage((256, 320), chunk_px=512, shard_px=2048)
+    ((256, 320), (256, 320))
+    """
+    if chunk_px <= 0 or shard_px <= 0 or shard_px % chunk_px:
+        raise ValueError(
+            f"shard_px must be a multiple of chunk_px, got shard_px={shard_px}, chunk_px={chunk_px}"
+        )
+    chunk = (min(chunk_px, shape[0]), min(chunk_px, shape[1]))
+    shard = (_shard_edge(shape[0], chunk[0], shard_px), _shard_edge(shape[1], chunk[1], shard_px))
+    return chunk, shard
+
+
+def create_array(
+    path: Path,
+    *,
+    shape: tuple[int, int],
+    dtype: Any,
+    chunk_px: int,
+    shard_px: int,
+    zstd_level: int,
+    attributes: dict[str, Any] | None = None,
+) -> zarr.Array[Any]:
+    """Create a 2-D array; one chunk needs no shard around it."""
+    chunk, shard = plan_storage(shape, chunk_px=chunk_px, shard_px=shard_px)
+    return zarr.create_array(
+        str(path),
+        shape=shape,
+        dtype=dtype,
+        chunks=chunk,
+        shards=None if chunk == shard else shard,
+        compressors=ZstdCodec(level=zstd_level),
+        fill_value=0,
+        dimension_names=list(AXES),
+        attributes=attributes,
+    )
+
+
+def open_array(path: Path) -> zarr.Array[Any]:
+    """Open an array for reading and for writing whole shards."""
+    return zarr.open_array(str(path), mode="r+", zarr_format=3)
+
+
+def _shard_edge(size: int, chunk: int, shard_px: int) -> int:
+    return min(shard_px // chunk * chunk, -(-size // chunk) * chunk)
+
+
+def check_whole_shards(window: Window, shape: tuple[int, int], shard_px: int) -> None:
+    """Refuse a window that covers only part of a shard: two such writers would lose data.
+
+    Raises
+    ------
+    ValueError
+        Naming the window and the shard's edge.
+    """
+    begins = window.y0 % shard_px == 0 and window.x0 % shard_px == 0
+    inside = 0 <= window.y0 < window.y1 <= shape[0] and 0 <= window.x0 < window.x1 <= shape[1]
+    ends = (window.y1 % shard_px == 0 or window.y1 == shape[0]) and (
+        window.x1 % shard_px == 0 or window.x1 == shape[1]
+    )
+    if not (begins and inside and ends):
+        raise ValueError(
+            f"a write must cover whole shards of {shard_px} px of the image {shape}, "
+            f"got {tuple(window)}"
+        )
