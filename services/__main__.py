@@ -1,0 +1,5 @@
+"""``python -m services`` is the command ``tessera``."""
+
+from services.cli import main
+
+main()
