@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 #: 128 bits: enough that two contents never meet by accident.
 DIGEST_BYTES = 16
@@ -37,8 +38,9 @@ def digest_json(value: Any) -> str:
 def digest_array(array: np.ndarray[Any, Any]) -> str:
     """Digest an array's shape, dtype and values."""
     data = np.ascontiguousarray(array)
-    header = json.dumps([list(data.shape), data.dtype.str]).encode()
-    return digest_bytes(header, memoryview(data.reshape(-1).view(np.uint8)))
+    # The given shape: making a 0-d array contiguous gives it an axis.
+    header = json.dumps([list(array.shape), data.dtype.str]).encode()
+    return digest_bytes(header, data.reshape(-1).view(np.uint8).data)
 
 
 def digest_file(path: Path) -> str:
@@ -53,6 +55,9 @@ def digest_file(path: Path) -> str:
 def digest_rows(table: pa.Table, columns: Iterable[str]) -> str:
     """Digest a table's rows as a multiset: the order of rows does not matter.
 
+    Equal values digest equally however they are stored: in chunks, dictionary-encoded, as 32 or
+    64 bits, with 0.0 or -0.0.
+
     Parameters
     ----------
     table : pyarrow.Table
@@ -66,8 +71,52 @@ def digest_rows(table: pa.Table, columns: Iterable[str]) -> str:
         32 hexadecimal digits.
     """
     names = sorted(columns)
-    rows = table.select(names).to_pylist()
-    texts = [json.dumps(row, sort_keys=True, default=str).encode() for row in rows]
-    # Sorted digests rather than a sum of them: a sum mod 2**k can be steered to collide.
-    leaves = sorted(hashlib.blake2b(text, digest_size=DIGEST_BYTES).digest() for text in texts)
-    return digest_bytes(json.dumps(names).encode(), b"".join(leaves))
+    plain = pa.table({name: _canonical(table.column(name)) for name in names})
+    # Rows are put in order rather than hashed one by one and summed: a sum of hashes can be
+    # steered to collide, and sorting whole columns is faster. Integers decide quickest.
+    by = sorted(names, key=lambda name: (not pa.types.is_integer(plain[name].type), name))
+    if plain.num_rows > 1:
+        plain = plain.take(pc.sort_indices(plain, sort_keys=[(name, "ascending") for name in by]))
+    header = json.dumps([[name, str(plain[name].type)] for name in names] + [plain.num_rows])
+    parts: list[bytes | memoryview] = [header.encode()]
+    for name in names:
+        parts.extend(_column_bytes(plain[name].combine_chunks()))
+    return digest_bytes(*parts)
+
+
+def _canonical(column: pa.ChunkedArray) -> pa.Array:
+    """Give a column the one form that all equal columns have."""
+    values = column.combine_chunks()
+    kind = values.type
+    if pa.types.is_dictionary(kind):
+        values = values.dictionary_decode()
+        kind = values.type
+    if pa.types.is_floating(kind):
+        values = values.cast(pa.float64())
+        # Adding zero turns -0.0 into 0.0; every NaN becomes the same one.
+        values = pc.add(values, 0.0)
+        return pc.if_else(pc.is_nan(values), pa.scalar(float("nan"), pa.float64()), values)
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
+        return values.cast(pa.int64())
+    if pa.types.is_timestamp(kind):
+        return values.cast(pa.timestamp("us", tz=kind.tz)).cast(pa.int64())
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return values.cast(pa.large_string())
+    texts = [
+        None if value is None else json.dumps(value, sort_keys=True, default=str)
+        for value in values.to_pylist()
+    ]
+    return pa.array(texts, pa.large_string())
+
+
+def _column_bytes(values: pa.Array) -> list[bytes | memoryview]:
+    """Return validity, lengths and bytes of a canonical column, without what lies under nulls."""
+    valid = values.is_valid().to_numpy(zero_copy_only=False).view(np.uint8)
+    if not pa.types.is_large_string(values.type):
+        return [valid.data, values.fill_null(0).to_numpy().view(np.uint8).data]
+    filled = values.fill_null("")
+    lengths = pc.binary_length(filled).to_numpy().view(np.uint8)
+    start, end = (filled.offset, filled.offset + len(filled))
+    _, offsets, data = filled.buffers()
+    bounds = np.frombuffer(offsets, np.int64)[[start, end]] if offsets and len(filled) else (0, 0)
+    return [valid.data, lengths.data, memoryview(data or b"")[int(bounds[0]) : int(bounds[1])]]
