@@ -52,7 +52,7 @@ class InstanceImage:
         if not 0 <= k < self.n_levels:
             raise MosaicError(f"{self.path} has levels 0 to {self.n_levels - 1}, got {k}")
         if k not in self._levels:
-            self._levels[k] = zarr.open_array(str(self.path / str(k)), mode="r", zarr_format=3)
+            self._levels[k] = open_array(self.path / str(k))
         return self._levels[k]
 
     def read(self, window: Window, level: int = 0) -> NDArray[np.uint32]:
@@ -223,7 +223,7 @@ class InstanceWriter:
 
     def _level(self, k: int) -> zarr.Array[Any]:
         if str(k) not in self._state:
-            self._state[str(k)] = open_array(self.path / str(k))
+            self._state[str(k)] = open_array(self.path / str(k), writable=True)
         array: zarr.Array[Any] = self._state[str(k)]
         return array
 
