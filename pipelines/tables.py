@@ -50,12 +50,14 @@ PARTICLES = pa.schema(
     ]
 )
 
-#: One row per labelled particle. ``label`` is null for an abstention.
+#: One row per labelled particle. ``label`` is null for an abstention. A row belongs to one
+#: segmentation: after another one the same id is another particle.
 LABELS = pa.schema(
     [
         ("particle_id", _I64),
         ("mosaic", _STR),
         ("instance", _I64),
+        ("segmentation", _STR),
         ("label", _STR),
         ("state", _STR),
         ("source", _STR),
@@ -200,7 +202,7 @@ def has_table(archive: Archive, name: str) -> bool:
 
 
 def to_table(name: str, columns: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> pa.Table:
-    """Make an Arrow table of the named schema from columns, or from rows; absent columns are null."""
+    """Make an Arrow table of the named schema from columns or rows; absent columns are null."""
     schema = SCHEMAS[name]
     if not isinstance(columns, Mapping):
         return pa.Table.from_pylist(list(columns), schema=schema)

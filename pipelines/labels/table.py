@@ -1,0 +1,168 @@
+"""The label table's rules: states of a row, what may follow what, merging, content digest."""
+
+import re
+from collections.abc import Collection, Mapping
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.digests import digest_rows
+from pipelines.errors import LabelError
+from pipelines.tables import LABELS
+
+#: Weak: from an assumption or rules. The only state that a new weak labelling replaces.
+GIVEN = "given"
+#: Suspected to be wrong.
+FLAGGED = "flagged"
+#: Another label is proposed.
+PROPOSED = "proposed"
+#: A person or policy took the proposal.
+ACCEPTED = "accepted"
+#: A person or policy kept the earlier label.
+REJECTED = "rejected"
+#: Part of a released version.
+RELEASED = "released"
+#: The image does not show the class; never trained on.
+UNDETERMINABLE = "undeterminable"
+
+#: State -> what may follow it. A decision is never undone silently: it is flagged anew.
+FOLLOWERS: Mapping[str, frozenset[str]] = {
+    GIVEN: frozenset({GIVEN, FLAGGED, ACCEPTED, RELEASED, UNDETERMINABLE}),
+    FLAGGED: frozenset({FLAGGED, GIVEN, PROPOSED, ACCEPTED, REJECTED, UNDETERMINABLE}),
+    PROPOSED: frozenset({PROPOSED, ACCEPTED, REJECTED, UNDETERMINABLE}),
+    ACCEPTED: frozenset({ACCEPTED, RELEASED, FLAGGED}),
+    REJECTED: frozenset({REJECTED, RELEASED, FLAGGED}),
+    RELEASED: frozenset({RELEASED, FLAGGED}),
+    UNDETERMINABLE: frozenset({UNDETERMINABLE, RELEASED, FLAGGED}),
+}
+
+_CLASS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._+-]{0,62}(?<! )")
+_REQUIRED = ("particle_id", "mosaic", "instance", "state", "source", "method")
+#: States of rows that may be without a label: rules abstained, or nobody can tell.
+_UNLABELLED = (GIVEN, UNDETERMINABLE, RELEASED)
+
+
+def check_class_name(name: str, where: str) -> str:
+    """Return ``name`` if it can name a class.
+
+    Raises
+    ------
+    LabelError
+        Beginning with ``where``, such as a flag or a file and rule.
+    """
+    if not _CLASS_NAME.fullmatch(name):
+        raise LabelError(
+            f"{where}: a class is named by 1 to 63 of A-Z a-z 0-9 space . _ + -, "
+            f"beginning with a letter or digit, got {name!r}"
+        )
+    return name
+
+
+def check_labels(rows: pa.Table) -> None:
+    """Check that rows can be part of the label table.
+
+    Raises
+    ------
+    LabelError
+        Naming the column, the rule and the first value that breaks it.
+    """
+    if rows.schema.names != LABELS.names:
+        raise LabelError(f"label rows must have the columns {', '.join(LABELS.names)}")
+    for column in _REQUIRED:
+        if rows[column].null_count:
+            raise LabelError(f"label rows: {column} must not be null")
+    if pc.count_distinct(rows["particle_id"]).as_py() != rows.num_rows:
+        counts = pc.value_counts(rows["particle_id"].combine_chunks())
+        twice = counts.filter(pc.greater(counts.field("counts"), 1))[0].as_py()["values"]
+        raise LabelError(f"label rows: particle_id must be unique, got {twice} twice")
+    for state in pc.unique(rows["state"]).to_pylist():
+        if state not in FOLLOWERS:
+            raise LabelError(
+                f"label rows: state must be one of {', '.join(FOLLOWERS)}, got {state!r}"
+            )
+    for label in pc.unique(rows["label"].drop_null()).to_pylist():
+        check_class_name(label, "label rows")
+    unlabelled = rows.filter(pc.is_null(rows["label"]))
+    for state in pc.unique(unlabelled["state"]).to_pylist():
+        if state not in _UNLABELLED:
+            raise LabelError(f"label rows: a row in state {state} must have a label")
+    confidence = rows["confidence"].drop_null()
+    outside = pc.invert(pc.and_(pc.greater_equal(confidence, 0), pc.less_equal(confidence, 1)))
+    if pc.any(outside).as_py():
+        worst = confidence.filter(outside)[0].as_py()
+        raise LabelError(f"label rows: confidence must be 0 to 1, got {worst}")
+
+
+def merge_labels(current: pa.Table, rows: pa.Table, *, anew: Collection[str] = ()) -> pa.Table:
+    """Merge new rows into the current ones.
+
+    A new row in state `GIVEN` never replaces a decision (any other state); a new row in another
+    state replaces the particle's row, if it may follow it.
+
+    Parameters
+    ----------
+    current, rows : pyarrow.Table
+        Rows of the label table.
+    anew : collection of str
+        Mosaics that ``rows`` label anew: their other given rows are dropped, and so are
+        decisions on an earlier segmentation, whose instances are no longer there.
+
+    Returns
+    -------
+    merged : pyarrow.Table
+        Sorted by mosaic and instance.
+
+    Raises
+    ------
+    LabelError
+        If a new state may not follow the current one.
+    """
+    is_weak = pc.equal(rows["state"], GIVEN)
+    decisions = rows.filter(pc.invert(is_weak))
+    _check_followers(current, decisions)
+    current = _without(current, decisions)
+    in_anew = pc.is_in(current["mosaic"], value_set=pa.array(sorted(anew), pa.string()))
+    given = pc.equal(current["state"], GIVEN)
+    outdated = _is_outdated(current, rows)
+    current = current.filter(pc.invert(pc.and_(in_anew, pc.or_(given, outdated))))
+    decided = current.filter(pc.not_equal(current["state"], GIVEN))
+    weak = _without(rows.filter(is_weak), decided)
+    merged = pa.concat_tables([_without(current, weak), weak, decisions])
+    return merged.sort_by([("mosaic", "ascending"), ("instance", "ascending")]).combine_chunks()
+
+
+def digest_labels(rows: pa.Table) -> str:
+    """Digest the content of the label table; the order of rows does not matter."""
+    return digest_rows(rows, LABELS.names)
+
+
+def _without(rows: pa.Table, other: pa.Table) -> pa.Table:
+    """Return the rows whose particle is not in ``other``."""
+    ids = other["particle_id"].combine_chunks()
+    return rows.filter(pc.invert(pc.is_in(rows["particle_id"], value_set=ids)))
+
+
+def _is_outdated(current: pa.Table, rows: pa.Table) -> pa.Array:
+    """Tell which current rows belong to another segmentation than the new rows of their mosaic."""
+    known = rows.group_by("mosaic").aggregate([("segmentation", "max")])
+    newest = known["segmentation_max"].combine_chunks()
+    position = pc.index_in(current["mosaic"], value_set=known["mosaic"].combine_chunks())
+    expected = newest.take(position.combine_chunks())
+    return pc.fill_null(pc.not_equal(current["segmentation"], expected), False)
+
+
+def _check_followers(current: pa.Table, decisions: pa.Table) -> None:
+    if not decisions.num_rows:
+        return
+    columns = ["particle_id", "state"]
+    pairs = decisions.select(columns).join(
+        current.select(columns), "particle_id", join_type="inner", right_suffix="_before"
+    )
+    changes = pairs.group_by(["state_before", "state"]).aggregate([("particle_id", "min")])
+    for change in changes.to_pylist():
+        before, after = change["state_before"], change["state"]
+        if after not in FOLLOWERS[before]:
+            raise LabelError(
+                f"label of particle {change['particle_id_min']} is {before}; "
+                f"it cannot become {after}"
+            )
