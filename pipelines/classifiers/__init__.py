@@ -1,0 +1,1 @@
+"""Classifiers of particles: networks, ways of learning, training and prediction."""

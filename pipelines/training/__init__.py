@@ -1,0 +1,1 @@
+"""What learners share: crops, splits, augmentation, the loop, checkpoints. Knows no task."""

@@ -1,0 +1,133 @@
+"""Networks for crops of particles, built from a JSON-like description alone.
+
+A model's ``config.json`` holds that description, so its weights can be loaded with `build_network`
+and nothing else of ours.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pipelines.errors import ModelError
+
+#: Widths of the blocks: slim for processors, wide for accelerators.
+WIDTHS: Mapping[str, tuple[int, ...]] = {
+    "slim": (16, 32, 64, 128),
+    "wide": (64, 128, 256, 512),
+}
+_CHANNELS_PER_GROUP = 8
+
+
+class CompactNet(nn.Module):
+    """Convolution blocks, each halving the image, then the mean over positions and one layer.
+
+    Normalisation is by groups of channels within an image, so an image's logits do not depend on
+    its batch: predictions are the same in any batch, and training on several workers the same as
+    on one.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        Channels of each block, multiples of 8.
+    n_classes : int
+        Number of logits.
+    dropout : float
+        Share of features dropped before the last layer while training.
+    """
+
+    def __init__(self, widths: Sequence[int], n_classes: int, *, dropout: float = 0.0) -> None:
+        super().__init__()
+        blocks: list[nn.Module] = []
+        n_in = 1
+        for number, width in enumerate(widths):
+            blocks += [
+                nn.Conv2d(n_in, width, 3, padding=1, bias=False),
+                nn.GroupNorm(max(1, width // _CHANNELS_PER_GROUP), width),
+                nn.ReLU(inplace=True),
+            ]
+            if number < len(widths) - 1:
+                blocks.append(nn.MaxPool2d(2))
+            n_in = width
+        self.features = nn.Sequential(*blocks)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(n_in, n_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (B, K) of images (B, 1, H, W)."""
+        scores: Tensor = self.head(self.dropout(self.features(images).mean(dim=(2, 3))))
+        return scores
+
+
+class MirrorEquivariant(nn.Module):
+    """Make a network treat an image and its mirror image alike, with their classes exchanged.
+
+    ``f(x)[k] = (g(x)[k] + g(Mx)[m(k)]) / 2``, where M mirrors an image and m classes. For two
+    classes that are each other's mirror image the difference of logits is antisymmetric, so
+    ``p(right | Mx) = 1 - p(right | x)``: no bias towards a hand can be learnt, and mirrored
+    copies have nothing to teach.
+
+    Parameters
+    ----------
+    network : Module
+        g, from images to logits.
+    mirrored_class : sequence of int
+        m, which undoes itself.
+    """
+
+    swap: Tensor
+
+    def __init__(self, network: nn.Module, mirrored_class: Sequence[int]) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("swap", torch.tensor(mirrored_class), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (B, K) of images (B, 1, H, W)."""
+        both = self.network(torch.cat([images, images.flip(-1)]))
+        plain, mirrored = both.chunk(2)
+        scores: Tensor = (plain + mirrored[:, self.swap]) / 2
+        return scores
+
+
+class Ensemble(nn.Module):
+    """Networks that were trained together and predict together, by the mean of their logits."""
+
+    def __init__(self, networks: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (B, K) of images (B, 1, H, W)."""
+        return torch.stack([network(images) for network in self.networks]).mean(dim=0)
+
+
+def build_network(config: Mapping[str, Any]) -> Ensemble:
+    """Build an untrained network from its description.
+
+    Parameters
+    ----------
+    config : mapping
+        ``architecture`` ("compact"), ``widths`` (channels of each block), ``n_classes``,
+        ``dropout``, ``antisymmetric``, ``mirrored_class`` (for each class that of its mirror
+        image), and ``n_networks``, how many of these predict together.
+
+    Raises
+    ------
+    ModelError
+        If the description is of something else, or lacks a part.
+    """
+    try:
+        if config["architecture"] != "compact":
+            raise ModelError(f"architecture must be 'compact', got {config['architecture']!r}")
+        return Ensemble([_one_network(config) for _ in range(config["n_networks"])])
+    except KeyError as error:
+        raise ModelError(f"the network's description lacks {error}") from None
+
+
+def _one_network(config: Mapping[str, Any]) -> nn.Module:
+    network = CompactNet(config["widths"], config["n_classes"], dropout=config["dropout"])
+    if config["antisymmetric"]:
+        return MirrorEquivariant(network, config["mirrored_class"])
+    return network
