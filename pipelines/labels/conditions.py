@@ -6,7 +6,7 @@ side of an ``or`` is true: a rule says nothing about a particle that it could no
 """
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,14 +86,16 @@ class Condition:
             values.append(np.quantile(known, share) if known.size else np.nan)
         return np.array(values, dtype=np.float64)
 
-    def holds(self, columns: Mapping[str, Floats], statistics: Floats) -> NDArray[np.bool_]:
+    def holds(
+        self, columns: Mapping[str, Floats], statistics: Sequence[Floats] = ()
+    ) -> NDArray[np.bool_]:
         """Tell for which particles the condition is known to hold.
 
         Parameters
         ----------
         columns : mapping of str to (N,) ndarray
-            At least `columns`; booleans as 0 and 1, nan where unknown.
-        statistics : (n_statistics,) or (n_statistics, N) ndarray
+            At least `columns`, and one in any case; booleans as 0 and 1, nan where unknown.
+        statistics : n_statistics ndarrays of shape (N,)
             Values of `statistics`, of each particle's own mosaic.
 
         Returns

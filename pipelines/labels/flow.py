@@ -1,0 +1,67 @@
+"""Weak labels of very many particles: batches stream through actors."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import ray.data
+
+from cluster.resources import ActorPool
+from pipelines.labels.rules import Rule
+from pipelines.labels.votes import Combine
+from pipelines.labels.weak import WeakLabeller, add_statistics
+
+#: Particles that an actor labels at a time.
+BATCH_N_PARTICLES = 100_000
+
+
+def label_by_rules(
+    particles: pa.Table,
+    rules: Sequence[Rule],
+    *,
+    combine: Combine,
+    min_confidence: float,
+    pool: ActorPool,
+    batch_n_particles: int = BATCH_N_PARTICLES,
+) -> pa.Table:
+    """Label particles by rules on a connected Ray.
+
+    Returns
+    -------
+    labelled : pyarrow.Table
+        What one `WeakLabeller` in this process returns for the whole table, row for row.
+    """
+    labeller = {"rules": rules, "combine": combine, "min_confidence": min_confidence}
+    prepared = add_statistics(particles, rules)
+    if not particles.num_rows:
+        return WeakLabeller(rules, combine, min_confidence)(prepared)
+    position = pa.array(np.arange(particles.num_rows))
+    numbered = prepared.append_column("position", position).combine_chunks()
+    batches = [
+        numbered.slice(start, batch_n_particles)
+        for start in range(0, particles.num_rows, batch_n_particles)
+    ]
+    labelled = (
+        ray.data.from_arrow(batches)
+        .map_batches(
+            _NumberedLabeller,
+            fn_constructor_kwargs=labeller,
+            batch_size=None,
+            batch_format="pyarrow",
+            **pool.options(),
+        )
+        .iter_batches(batch_size=None, batch_format="pyarrow")
+    )
+    # Batches arrive in the order in which actors finish.
+    return pa.concat_tables(labelled).sort_by("position").drop_columns("position").combine_chunks()
+
+
+class _NumberedLabeller(WeakLabeller):
+    """Labels batches and keeps their rows' positions."""
+
+    def __call__(self, particles: pa.Table) -> pa.Table:
+        # Ray may hand over an empty block without columns.
+        if "position" not in particles.column_names:
+            return particles
+        labelled = super().__call__(particles)
+        return labelled.append_column("position", particles["position"])
