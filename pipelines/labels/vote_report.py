@@ -25,6 +25,7 @@ class RuleReport:
     """
 
     name: str
+    expression: str
     label: str
     weight: float
     n_votes: int
@@ -55,6 +56,28 @@ class VoteReport:
     def as_json(self) -> dict[str, Any]:
         """Return the report as JSON-like values."""
         return asdict(self)
+
+    def table(self) -> str:
+        """Return the report as an aligned table, a line per rule and one for all together."""
+        lines: list[tuple[str, ...]] = [
+            ("rule", "label", "weight", "votes", "coverage", "overlap", "conflict", "right")
+        ]
+        for rule in self.rules:
+            shares = (rule.coverage, rule.overlap, rule.conflict, rule.accuracy)
+            counts = (f"{rule.weight:g}", str(rule.n_votes))
+            lines.append((rule.name, rule.label, *counts, *map(_percent, shares)))
+        shares = (self.coverage, self.overlap, self.conflict, self.accuracy)
+        counts = ("", str(self.n_labelled))
+        lines.append(("together", f"{len(self.labels)} classes", *counts, *map(_percent, shares)))
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        return "\n".join(
+            "  ".join(
+                # Names are read from the left, numbers from the right.
+                text.ljust(width) if column < 2 else text.rjust(width)
+                for column, (text, width) in enumerate(zip(line, widths, strict=True))
+            ).rstrip()
+            for line in lines
+        )
 
 
 def class_names(rules: Sequence[Rule]) -> list[str]:
@@ -92,6 +115,7 @@ def report_votes(
         reports.append(
             RuleReport(
                 name=rule.name,
+                expression=rule.condition.text,
                 label=rule.label,
                 weight=rule.weight,
                 n_votes=int(voted.sum()),
@@ -120,3 +144,7 @@ def _share(of: Bools) -> float:
 
 def _mean(right: Bools) -> float | None:
     return float(right.mean()) if right.size else None
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}%"

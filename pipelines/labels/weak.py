@@ -152,7 +152,9 @@ def add_statistics(particles: pa.Table, rules: Sequence[Rule]) -> pa.Table:
     return particles
 
 
-def report(labelled: pa.Table, rules: Sequence[Rule], truth: pa.Table | None = None) -> VoteReport:
+def report_rules(
+    labelled: pa.Table, rules: Sequence[Rule], truth: pa.Table | None = None
+) -> VoteReport:
     """Report on the rules from the rows that `WeakLabeller` returned.
 
     Parameters
@@ -165,16 +167,18 @@ def report(labelled: pa.Table, rules: Sequence[Rule], truth: pa.Table | None = N
         Columns ``particle_id`` and ``label``: true labels where known.
     """
     fired = labelled["fired"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    known = None
-    if truth is not None:
-        row = pc.index_in(labelled["particle_id"], value_set=truth["particle_id"].combine_chunks())
-        known = _class_indices(truth["label"].combine_chunks().take(row.combine_chunks()), rules)
     return report_votes(
         fired.reshape(labelled.num_rows, len(rules)),
         rules,
         _class_indices(labelled["label"].combine_chunks(), rules),
-        known,
+        None if truth is None else _class_indices(_truth_of(labelled, truth), rules),
     )
+
+
+def share_right(rows: pa.Table, truth: pa.Table) -> float | None:
+    """Return the share of labels that are the true ones, where both are known; None if nowhere."""
+    right = pc.equal(rows["label"].combine_chunks(), _truth_of(rows, truth)).drop_null()
+    return float(right.to_numpy(zero_copy_only=False).mean()) if len(right) else None
 
 
 def float_columns(particles: pa.Table, rules: Sequence[Rule]) -> dict[str, Floats]:
@@ -184,6 +188,12 @@ def float_columns(particles: pa.Table, rules: Sequence[Rule]) -> dict[str, Float
     return {
         name: particles[name].cast(pa.float64(), safe=False).to_numpy() for name in sorted(names)
     }
+
+
+def _truth_of(rows: pa.Table, truth: pa.Table) -> pa.Array:
+    """Return the true label of every row, null where unknown."""
+    row = pc.index_in(rows["particle_id"], value_set=truth["particle_id"].combine_chunks())
+    return truth["label"].combine_chunks().take(row.combine_chunks())
 
 
 def _class_indices(labels: pa.Array, rules: Sequence[Rule]) -> NDArray[np.int64]:

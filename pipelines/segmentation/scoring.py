@@ -1,5 +1,6 @@
 """Compare the instances that were found in a mosaic with its known truth."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,17 @@ from pipelines.tables import read_rows
 
 #: Edge of the squares that are compared at a time: two images and their keys, about 100 MB.
 BLOCK_PX = 2048
+
+#: Particles that match a true instance of known class.
+KNOWN_LABELS = pa.schema(
+    [
+        ("particle_id", pa.int64()),
+        ("instance", pa.int64()),
+        ("truth_instance", pa.int64()),
+        ("label", pa.string()),
+        ("determinable", pa.bool_()),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -99,8 +111,8 @@ def true_labels(archive: Archive, mosaic: str, matches: Matches) -> pa.Table:
     Returns
     -------
     known : pyarrow.Table
-        ``particle_id``, ``instance``, ``truth_instance``, ``label``, ``determinable``; particles
-        without a match, or whose truth has no label, are left out.
+        With the columns `KNOWN_LABELS`; particles without a match, or whose truth has no label,
+        are left out.
     """
     truth = read_rows(
         archive,
@@ -119,5 +131,18 @@ def true_labels(archive: Archive, mosaic: str, matches: Matches) -> pa.Table:
     known = pairs.join(
         truth.filter(pc.is_valid(truth["label"])), "truth_instance", join_type="inner"
     )
-    order = ["particle_id", "instance", "truth_instance", "label", "determinable"]
-    return known.select(order).sort_by("instance")
+    return known.select(KNOWN_LABELS.names).sort_by("instance").cast(KNOWN_LABELS)
+
+
+def known_labels(archive: Archive, mosaics: Iterable[str]) -> pa.Table:
+    """Return the true labels of the particles of all mosaics that have truth; see `true_labels`.
+
+    Reads the instance images of those mosaics; nothing of the others.
+    """
+    paths = {name: archive.mosaic(name) for name in mosaics}
+    known = [
+        true_labels(archive, name, score_mosaic(path).matches)
+        for name, path in paths.items()
+        if has_truth(path)
+    ]
+    return pa.concat_tables([KNOWN_LABELS.empty_table(), *known])

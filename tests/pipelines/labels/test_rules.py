@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import pytest
 
@@ -88,3 +89,10 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
 
     with pytest.raises(LabelError, match="is not TOML"):
         read_rules(tmp_path / "r.toml")
+
+
+@pytest.mark.parametrize("name", ["nuclei.toml", "particles.toml"])
+def test_the_example_rules_can_be_read(name):
+    rules = read_rules(Path(__file__).parent / "rules" / name)
+
+    assert len({rule.label for rule in rules}) > 2

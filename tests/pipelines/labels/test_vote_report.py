@@ -71,3 +71,17 @@ def test_the_report_is_plain_values():
 
     assert plain["rules"][0]["name"] == "round"
     assert plain["labels"] == {"dot": 2, "rod": 1}
+
+
+def test_the_table_has_a_line_per_rule_and_one_for_all():
+    truth = np.array([DOT, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN])
+
+    lines = report_votes(FIRED, RULES, GIVEN, truth).table().splitlines()
+
+    assert lines == [
+        "rule      label      weight  votes  coverage  overlap  conflict   right",
+        "round     dot             1      3     60.0%    40.0%     20.0%  100.0%",
+        "small     dot             1      1     20.0%    20.0%      0.0%       -",
+        "long      rod             2      2     40.0%    20.0%     20.0%       -",
+        "together  2 classes              3     80.0%    40.0%     20.0%  100.0%",
+    ]

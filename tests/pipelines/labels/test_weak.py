@@ -3,7 +3,14 @@ import pytest
 
 from pipelines.labels.rules import parse_rules
 from pipelines.labels.table import check_labels
-from pipelines.labels.weak import WeakLabeller, add_statistics, assume_label, report, rule_columns
+from pipelines.labels.weak import (
+    WeakLabeller,
+    add_statistics,
+    assume_label,
+    report_rules,
+    rule_columns,
+    share_right,
+)
 from pipelines.tables import LABELS, to_table
 
 PARTICLES = to_table(
@@ -104,7 +111,7 @@ def test_no_particles_give_no_rows():
     labelled = label(PARTICLES.slice(0, 0))
 
     assert labelled.num_rows == 0
-    assert report(labelled, SOME).coverage == 0.0
+    assert report_rules(labelled, SOME).coverage == 0.0
 
 
 def test_a_rule_needs_no_column():
@@ -127,7 +134,7 @@ def test_the_columns_that_rules_need_are_enough():
 def test_the_report_compares_with_known_truth():
     truth = pa.table({"particle_id": [60, 10, 30, 999], "label": ["dot", "other", "big", "dot"]})
 
-    found = report(label(PARTICLES), SOME, truth)
+    found = report_rules(label(PARTICLES), SOME, truth)
 
     assert found.n_with_truth == 3
     assert found.accuracy == pytest.approx(1 / 3)
@@ -141,3 +148,13 @@ def test_an_assumed_class_goes_to_every_particle_once():
     assert rows["particle_id"].to_pylist() == PARTICLES["particle_id"].to_pylist()
     assert set(rows["label"].to_pylist()) == {"right"}
     assert set(rows["state"].to_pylist()) == {"given"}
+
+
+def test_an_assumption_is_compared_with_known_truth():
+    rows = assume_label(PARTICLES, "right")
+    truth = pa.table(
+        {"particle_id": [10, 20, 30, 999], "label": ["right", "left", "right", "left"]}
+    )
+
+    assert share_right(rows, truth) == pytest.approx(2 / 3)
+    assert share_right(rows, truth.slice(3)) is None

@@ -6,7 +6,13 @@ from pipelines.errors import MosaicError
 from pipelines.evaluation.instances import count_shared_pixels
 from pipelines.mosaic.ome_zarr import create_instances, write_mosaic
 from pipelines.records import Window
-from pipelines.segmentation.scoring import count_mosaic, has_truth, score_mosaic, true_labels
+from pipelines.segmentation.scoring import (
+    count_mosaic,
+    has_truth,
+    known_labels,
+    score_mosaic,
+    true_labels,
+)
 from pipelines.tables import append_rows, to_table
 
 TRUTH = np.zeros((40, 56), np.uint32)
@@ -116,3 +122,16 @@ def test_truth_without_labels_names_no_particle(mosaic, tmp_path):
     append_rows(archive, "truth", to_table("truth", {"mosaic": ["m"], "truth_instance": [1]}))
 
     assert true_labels(archive, "m", score_mosaic(mosaic).matches).num_rows == 0
+
+
+def test_mosaics_without_truth_know_no_labels(mosaic, tmp_path):
+    archive = create_archive(tmp_path / "a")
+    write_mosaic(archive.mosaic("n"), np.zeros((8, 8), np.uint8), pixel_size_nm=None)
+    add_instances(mosaic, "truth", TRUTH)
+    add_instances(mosaic, "instances", FOUND)
+    row = {"truth_instance": [2], "label": ["R"], "determinable": [True]}
+    append_rows(archive, "truth", to_table("truth", {"mosaic": ["m"], **row}))
+    append_rows(archive, "truth", to_table("truth", {"mosaic": ["n"], **row}))
+
+    assert known_labels(archive, ["n"]).num_rows == 0
+    assert known_labels(archive, ["m", "n"])["particle_id"].to_pylist() == [particle_id("m", 4)]

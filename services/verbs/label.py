@@ -1,0 +1,225 @@
+"""``tessera label``: weak labels for every particle, as a new version of the labels."""
+
+import getpass
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field
+
+from pipelines.archive import Archive, open_archive
+from pipelines.errors import ArchiveError, SettingsError
+from pipelines.labels.rules import Rule, read_rules
+from pipelines.labels.table import check_class_name
+from pipelines.labels.weak import (
+    STREAM_FROM_N_PARTICLES,
+    WeakLabeller,
+    add_statistics,
+    assume_label,
+    report_rules,
+    rule_columns,
+    share_right,
+)
+from pipelines.tables import read_rows
+from services.label_store import commit_labels
+from services.lock import hold
+from services.outcome import Outcome
+from services.progress import note
+from services.selection import select_mosaics
+from services.settings import ClusterSettings
+from services.versions import code_version
+
+
+class Settings(ClusterSettings):
+    """Label particles weakly, by assumption or by rules, as a new version of the labels.
+
+    Either --assume the class that the synthesis should have made, or give --rules: a TOML file of
+    [[rules]] with name, expression (such as "eccentricity < 0.6 and area_nm2 > 2e4"), label and
+    weight. Particles that touch the mosaic's edge or have low contrast are left out unless
+    --include-flagged is given. Labels that somebody decided on are never replaced.
+    """
+
+    assume: str | None = Field(None, description="class of every particle, from its synthesis")
+    rules: Path | None = Field(None, description="TOML file of labelling rules")
+    mosaic: tuple[str, ...] = Field(
+        (), description="mosaics (GLOB) to label; all by default; repeatable"
+    )
+    hold_out: tuple[str, ...] = Field(
+        (), description="mosaics (GLOB) never to label, kept for testing; repeatable"
+    )
+    combine: Literal["majority", "weighted"] = Field(
+        "majority", description="count the rules' votes alike, or by their weight"
+    )
+    min_confidence: float = Field(
+        0.0, ge=0, le=1, description="least share of the votes that a label needs, 0 to 1"
+    )
+    include_flagged: bool = Field(
+        False, description="also label particles that touch the edge or have low contrast"
+    )
+    check_truth: bool = Field(
+        False, description="also say how many labels are right, where the truth is known"
+    )
+    author: str | None = Field(None, description="who stands for it; by default the system's user")
+
+    @classmethod
+    def load(cls, verb: str, toml: Path | None, flags: Mapping[str, Any]) -> Self:
+        """Make settings, and refuse classes and rules that cannot work before anything runs."""
+        settings = super().load(verb, toml, flags)
+        check(settings)
+        return settings
+
+
+def execute(settings: Settings) -> Outcome:
+    """Label the particles of an archive."""
+    archive = open_archive(settings.archive)
+    with hold(archive):
+        return perform(archive, settings)
+
+
+def check(settings: Settings) -> tuple[Rule, ...]:
+    """Check what needs no archive; return the rules, none where a class is assumed.
+
+    Raises
+    ------
+    SettingsError
+        If not exactly one of --assume and --rules is given.
+    LabelError
+        If the class or the rules are not well formed.
+    """
+    if settings.rules is not None and settings.assume is not None:
+        raise SettingsError(
+            f"--assume and --rules exclude each other, got {settings.assume!r} and {settings.rules}"
+        )
+    if settings.rules is not None:
+        return read_rules(settings.rules)
+    if settings.assume is None:
+        raise SettingsError("one of --assume CLASS and --rules FILE is needed")
+    check_class_name(settings.assume, "--assume")
+    return ()
+
+
+def perform(archive: Archive, settings: Settings, *, run_id: str = "") -> Outcome:
+    """Label the particles and commit the labels; the caller holds the archive."""
+    rules = check(settings)
+    selection = select_mosaics(archive, settings.mosaic, settings.hold_out)
+    particles, n_flagged = _read_particles(archive, selection.chosen, rules, settings)
+    truth = _known_labels(archive, selection.chosen) if settings.check_truth else None
+    if rules:
+        rows, report = _label_by_rules(particles, rules, truth, settings)
+    else:
+        rows, report = _assume(particles, truth, settings)
+    version = commit_labels(
+        archive,
+        rows,
+        method=report["method"],
+        author=settings.author or _user(),
+        run_id=run_id,
+        code_version=code_version(),
+        # Labels that held-out mosaics may have from before they were held out go.
+        mosaics=[*selection.chosen, *selection.held_out],
+        rules=report,
+    )
+    if not version.is_new:
+        note(f"labels are unchanged: version {version.version} stays the current one")
+    return Outcome(
+        "labelled",
+        {
+            "particles": particles.num_rows,
+            "flagged": n_flagged,
+            "labels": report["n_labelled"],
+            "abstained": particles.num_rows - report["n_labelled"],
+            "version": version.version,
+            "digest": version.digest,
+            "coverage": report["coverage"],
+            "conflict": report["conflict"],
+            **({} if report["accuracy"] is None else {"accuracy": report["accuracy"]}),
+        },
+    )
+
+
+def _read_particles(
+    archive: Archive, mosaics: Sequence[str], rules: Sequence[Rule], settings: Settings
+) -> tuple[pa.Table, int]:
+    """Return the particles to label, and how many flagged ones are left out."""
+    particles = read_rows(
+        archive,
+        "particles",
+        columns=sorted({*rule_columns(rules), "touches_edge", "low_contrast"}),
+        filters=[("mosaic", "in", list(mosaics))],
+    ).sort_by([("mosaic", "ascending"), ("instance", "ascending")])
+    if not particles.num_rows:
+        some = ", ".join(mosaics[:3]) + (", ..." if len(mosaics) > 3 else "")
+        raise ArchiveError(
+            f"archive {archive.root} has no particles of {some}; `tessera segment` finds them"
+        )
+    if settings.include_flagged:
+        return particles, 0
+    is_flagged = pc.or_kleene(particles["touches_edge"], particles["low_contrast"])
+    kept = particles.filter(pc.invert(pc.fill_null(is_flagged, False)))
+    if not kept.num_rows:
+        note(f"all {particles.num_rows} particles are flagged; --include-flagged labels them too")
+    return kept, particles.num_rows - kept.num_rows
+
+
+def _label_by_rules(
+    particles: pa.Table, rules: Sequence[Rule], truth: pa.Table | None, settings: Settings
+) -> tuple[pa.Table, dict[str, Any]]:
+    asked_for_actors = settings.address is not None or settings.workers is not None
+    if asked_for_actors or particles.num_rows >= STREAM_FROM_N_PARTICLES:
+        labelled = _stream(particles, rules, settings)
+    else:
+        labeller = WeakLabeller(rules, settings.combine, settings.min_confidence)
+        labelled = labeller(add_statistics(particles, rules))
+    report = report_rules(labelled, rules, truth)
+    note(report.table())
+    how = {"method": f"rules, {settings.combine}", "min_confidence": settings.min_confidence}
+    return labelled, {**how, **report.as_json()}
+
+
+def _stream(particles: pa.Table, rules: Sequence[Rule], settings: Settings) -> pa.Table:
+    from cluster.resources import ActorPool, n_workers
+    from cluster.session import connect
+    from pipelines.labels.flow import label_by_rules
+
+    with connect(settings.address):
+        return label_by_rules(
+            particles,
+            rules,
+            combine=settings.combine,
+            min_confidence=settings.min_confidence,
+            pool=ActorPool(n_workers(settings.workers)),
+        )
+
+
+def _assume(
+    particles: pa.Table, truth: pa.Table | None, settings: Settings
+) -> tuple[pa.Table, dict[str, Any]]:
+    rows = assume_label(particles, str(settings.assume))
+    return rows, {
+        "method": "assume",
+        "assumed": settings.assume,
+        "n_particles": rows.num_rows,
+        "n_labelled": rows.num_rows,
+        "coverage": 1.0 if rows.num_rows else 0.0,
+        "conflict": 0.0,
+        "accuracy": None if truth is None else share_right(rows, truth),
+    }
+
+
+def _known_labels(archive: Archive, mosaics: Sequence[str]) -> pa.Table:
+    from pipelines.segmentation.scoring import known_labels
+
+    known = known_labels(archive, mosaics)
+    if not known.num_rows:
+        note("no particle of these mosaics is of known class: nothing to compare labels with")
+    return known
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # A container may run as a number that has no name.
+        return "unknown"
