@@ -1,5 +1,6 @@
-"""The archive on disk: where everything lies (DESIGN: a folder of mosaics and what came of them)."""
+"""The archive on disk: a folder of mosaics and all that came of them."""
 
+import errno
 import json
 import os
 import re
@@ -48,11 +49,11 @@ class Archive:
         return self.root / ".work"
 
     def mosaic(self, name: str) -> Path:
-        """The OME-Zarr group of the mosaic ``name``."""
+        """Return the OME-Zarr group of the mosaic ``name``."""
         return self.mosaics / f"{check_mosaic_name(name)}{MOSAIC_SUFFIX}"
 
     def table(self, name: str) -> Path:
-        """The Delta table ``name``."""
+        """Return the Delta table ``name``."""
         return self.root / "tables" / name
 
     def mosaic_names(self) -> list[str]:
@@ -75,23 +76,40 @@ def create_archive(path: Path) -> Archive:
         If ``path`` is a file, or a folder that holds something else, or cannot be written.
     """
     archive = Archive(path)
-    if archive.description.is_file():
-        return open_archive(path)
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise ArchiveError(f"archive {path} exists and is not an archive (it has no archive.json)")
     try:
-        archive.mosaics.mkdir(parents=True, exist_ok=True)
-        (archive.root / "tables").mkdir(exist_ok=True)
-        archive.quarantine.mkdir(exist_ok=True)
-        archive.reports.mkdir(exist_ok=True)
-        created = datetime.now(UTC).isoformat(timespec="seconds")
-        write_text(
-            archive.description,
-            json.dumps({"format_version": FORMAT_VERSION, "created": created}) + "\n",
-        )
-    except (PermissionError, FileNotFoundError, NotADirectoryError) as error:
+        if archive.description.is_file():
+            open_archive(path)
+        else:
+            _describe(archive)
+        # Also in an archive that was there: the run that began it may have been killed here.
+        for folder in (
+            archive.mosaics,
+            archive.root / "tables",
+            archive.quarantine,
+            archive.reports,
+        ):
+            folder.mkdir(exist_ok=True)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
         raise ArchiveError(f"archive {path} cannot be made: {error.strerror}") from error
     return archive
+
+
+def _describe(archive: Archive) -> None:
+    """Make the archive's folder and write its description, where nothing else lies."""
+    path = archive.root
+    if path.exists() and (not path.is_dir() or any(map(_is_foreign, path.iterdir()))):
+        raise ArchiveError(f"archive {path} exists and is not an archive (it has no archive.json)")
+    path.mkdir(parents=True, exist_ok=True)
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    description = json.dumps({"format_version": FORMAT_VERSION, "created": created})
+    write_text(archive.description, f"{description}\n")
+
+
+def _is_foreign(entry: Path) -> bool:
+    """Tell a stranger's file from a description that a killed run left unfinished."""
+    return not (entry.name.startswith(".archive.json.") and entry.name.endswith(".partial"))
 
 
 def open_archive(path: Path) -> Archive:
@@ -109,7 +127,7 @@ def open_archive(path: Path) -> Archive:
     except FileNotFoundError:
         missing = "does not exist" if not path.exists() else "is not an archive (no archive.json)"
         raise ArchiveError(f"archive {path} {missing}") from None
-    except (PermissionError, NotADirectoryError) as error:
+    except OSError as error:
         raise ArchiveError(f"archive {path} cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise ArchiveError(f"archive {path}: archive.json is damaged ({error})") from error
@@ -137,7 +155,7 @@ def check_mosaic_name(name: str) -> str:
 
 
 def mosaic_key(name: str) -> int:
-    """Number a mosaic by its name, 0 to 2**31 - 1, the same in every archive and order."""
+    """Return a mosaic's number, 0 to 2**31 - 1, which depends on its name alone."""
     return int(digest_bytes(name.encode())[:8], 16) >> 1
 
 

@@ -181,8 +181,11 @@ def read_rows(
         return schema.empty_table()
     try:
         table = deltalake.DeltaTable(str(archive.table(name)), version=version)
-    except (deltalake.exceptions.DeltaError, OSError) as error:
+    except (deltalake.exceptions.DeltaError, OSError, OverflowError) as error:
         raise ArchiveError(f"table {name} cannot be read at version {version}: {error}") from error
+    # Arrow cannot tell the type of an empty list.
+    if any(operator == "in" and len(values) == 0 for _, operator, values in filters or ()):
+        return schema.empty_table()
     found = table.to_pyarrow_table(
         columns=list(schema.names), filters=list(filters) if filters else None
     )
@@ -202,8 +205,17 @@ def has_table(archive: Archive, name: str) -> bool:
 
 
 def to_table(name: str, columns: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> pa.Table:
-    """Make an Arrow table of the named schema from columns or rows; absent columns are null."""
+    """Make an Arrow table of the named schema from columns or rows; absent columns are null.
+
+    Raises
+    ------
+    ValueError
+        If a column is not of the schema: a slip would leave the right one null.
+    """
     schema = SCHEMAS[name]
+    given = columns if isinstance(columns, Mapping) else {key for row in columns for key in row}
+    if unknown := sorted(set(given) - set(schema.names)):
+        raise ValueError(f"table {name} has no column {unknown[0]!r}")
     if not isinstance(columns, Mapping):
         return pa.Table.from_pylist(list(columns), schema=schema)
     n_rows = len(next(iter(columns.values()))) if columns else 0

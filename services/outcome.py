@@ -1,6 +1,7 @@
 """What a verb gives back, and the exit status it means."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,21 +31,29 @@ class Outcome:
         return SOME_QUARANTINED if self.n_quarantined else DONE
 
     def line(self) -> str:
-        """One line of key=value."""
+        """Return one line of key=value."""
         values = dict(self.values)
         if self.n_quarantined:
             values["quarantined"] = self.n_quarantined
         return " ".join([self.word, *(f"{key}={_text(value)}" for key, value in values.items())])
 
     def json(self) -> str:
-        """The same as one JSON object."""
+        """Return the same as one JSON object."""
+        values = {key: _plain(value) for key, value in self.values.items()}
         return json.dumps(
-            {"done": self.word, **self.values, "quarantined": self.n_quarantined}, default=str
+            {"done": self.word, **values, "quarantined": self.n_quarantined}, default=str
         )
+
+
+def _plain(value: Any) -> Any:
+    """Return a value that JSON has: numpy's numbers as Python's, nan and infinity as null."""
+    if hasattr(value, "item"):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     text = str(value)
-    return json.dumps(text) if " " in text else text
+    return json.dumps(text) if not text or set(text) & set(' \t\n"=') else text

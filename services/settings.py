@@ -62,10 +62,12 @@ def read_toml(path: Path, verb: str, known: set[str]) -> dict[str, Any]:
         raise SettingsError(f"settings file {path} does not exist") from None
     except OSError as error:
         raise SettingsError(f"settings file {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SettingsError(f"settings file {path} is not TOML: {error}") from error
     shared = {k: v for k, v in content.items() if not isinstance(v, dict) and k in known}
     own = content.get(verb, {})
+    if not isinstance(own, dict):
+        raise SettingsError(f"settings file {path}: {verb} must be a table [{verb}], got {own!r}")
     unknown = sorted(set(own) - known)
     if unknown:
         raise SettingsError(f"settings file {path}: [{verb}] does not know {', '.join(unknown)}")
