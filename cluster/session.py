@@ -2,10 +2,16 @@
 
 import logging
 import os
+import socket
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import ray
+
+#: How long a cluster may take to accept a connection.
+CONNECT_TIMEOUT_S = 10.0
 
 
 #: Whether an outer `one_session` keeps Ray up between connections.
@@ -41,12 +47,19 @@ def connect(address: str | None = None, *, num_cpus: int | None = None) -> Itera
         started in this process; never somebody else's on the same machine.
     num_cpus : int, optional
         Cores that an embedded Ray may use; all by default.
+
+    Raises
+    ------
+    ConnectionError
+        If nobody answers at the address.
     """
     if ray.is_initialized():
         yield
         return
     _quieten()
     where = address or os.environ.get("RAY_ADDRESS") or "local"
+    if where not in ("local", "auto"):
+        _check_reachable(where)
     ray.init(
         address=where,
         num_cpus=num_cpus if where == "local" else None,
@@ -62,8 +75,28 @@ def connect(address: str | None = None, *, num_cpus: int | None = None) -> Itera
             ray.shutdown()
 
 
+def _check_reachable(address: str) -> None:
+    """Ask for a connection, because Ray itself tries for minutes before it gives up."""
+    try:
+        parts = urlsplit(address if "://" in address else f"//{address}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host or not port:
+        raise ConnectionError(
+            f"a Ray cluster's address is HOST:PORT or ray://HOST:PORT, got {address!r}"
+        )
+    try:
+        socket.create_connection((host, port), timeout=CONNECT_TIMEOUT_S).close()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConnectionError(f"no Ray cluster answers at {address}: {reason}") from error
+
+
 def _quieten() -> None:
-    """Keep Ray from printing what our own progress already says."""
+    """Keep Ray from printing what our own progress already says, or what we know."""
+    # The retry options have no other way to Ray Data's actors before 2.64.
+    warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
     os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     for name in ("ray", "ray.data", "ray.train", "ray.tune"):

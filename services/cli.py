@@ -84,6 +84,9 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OURS
     except Exception as error:
+        # This class itself, as its subclasses are breaks in the middle of work.
+        if type(error) is ConnectionError:
+            return _complain(str(error), CALLERS_MISTAKE)
         if full := _storage_full(error):
             return _complain(full, CALLERS_MISTAKE)
         traceback.print_exc()

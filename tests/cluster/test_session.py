@@ -1,0 +1,132 @@
+import socket
+import subprocess
+import sys
+
+import pytest
+import ray
+
+from cluster import session
+from cluster.session import connect
+
+OWN_RAY = """
+import ray
+from cluster.session import connect, one_session
+
+def running():
+    return ray.get_runtime_context().get_job_id() if ray.is_initialized() else None
+
+with connect("local", num_cpus=1):
+    first = running()
+    with connect("local"):
+        inner = running()
+    still = running()
+assert first == inner == still and running() is None, (first, inner, still, running())
+
+with one_session():
+    assert running() is None, "a session that needs no Ray starts none"
+    with connect("local", num_cpus=1):
+        second = running()
+        cores = ray.cluster_resources()["CPU"]
+    with connect("local"):
+        third = running()
+assert second == third and running() is None and cores == 1
+print("as it was")
+"""
+
+
+@pytest.mark.ray
+def test_ray_is_up_inside_and_gone_after_and_shared_by_the_stages_of_a_session():
+    # In a process of its own: the tests share one Ray, which must not end here.
+    done = subprocess.run(
+        [sys.executable, "-c", OWN_RAY], capture_output=True, text=True, timeout=120, check=False
+    )
+
+    assert (done.returncode, done.stdout) == (0, "as it was\n"), done.stderr
+
+
+@pytest.mark.ray
+def test_a_ray_that_was_up_is_used_and_left(embedded_ray):
+    before = ray.get_runtime_context().get_node_id()
+
+    with connect("nonsense, as nobody needs an address now"):
+        assert ray.get_runtime_context().get_node_id() == before
+
+    assert ray.is_initialized()
+
+
+@pytest.fixture
+def no_ray(monkeypatch):
+    """Look as if Ray were not up, and take note of how it would be started."""
+    calls = []
+    monkeypatch.setattr(session.ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(session.ray, "init", lambda **options: calls.append(options))
+    monkeypatch.setattr(session.ray, "shutdown", lambda: calls.append("shutdown"))
+    return calls
+
+
+@pytest.fixture
+def listener():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_without_an_address_the_ray_is_our_own(no_ray):
+    with connect(num_cpus=2):
+        pass
+
+    started, ended = no_ray
+    assert (started["address"], started["num_cpus"]) == ("local", 2)
+    assert ended == "shutdown"
+
+
+def test_ray_ends_when_the_work_fails(no_ray):
+    with pytest.raises(RuntimeError), connect():
+        raise RuntimeError
+
+    assert no_ray[-1] == "shutdown"
+
+
+@pytest.mark.parametrize("prefix", ["", "ray://"])
+def test_an_address_is_taken_from_the_call_before_the_environment(
+    no_ray, listener, monkeypatch, prefix
+):
+    monkeypatch.setenv("RAY_ADDRESS", "192.0.2.1:1")
+
+    with connect(prefix + listener, num_cpus=2):
+        pass
+
+    # A cluster has its own cores.
+    assert (no_ray[0]["address"], no_ray[0]["num_cpus"]) == (prefix + listener, None)
+
+
+def test_an_address_in_the_environment_is_used(no_ray, listener, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", listener)
+
+    with connect():
+        pass
+
+    assert no_ray[0]["address"] == listener
+
+
+def test_a_cluster_that_does_not_answer_is_refused_at_once(no_ray):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+    with (
+        pytest.raises(ConnectionError, match=f"no Ray cluster answers at 127.0.0.1:{port}: "),
+        connect(f"127.0.0.1:{port}"),
+    ):
+        pass
+
+    assert no_ray == []
+
+
+@pytest.mark.parametrize("address", ["nonsense", "host:", "host:99999999", "ray://", ":6379"])
+def test_what_is_no_address_is_refused(no_ray, address):
+    with (
+        pytest.raises(ConnectionError, match="address is HOST:PORT or ray://HOST:PORT, got"),
+        connect(address),
+    ):
+        pass
+
+    assert no_ray == []
