@@ -1,6 +1,7 @@
 """Weak labels of very many particles: batches stream through actors."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -37,10 +38,10 @@ def label_by_rules(
         return WeakLabeller(rules, combine, min_confidence)(prepared)
     position = pa.array(np.arange(particles.num_rows))
     numbered = prepared.append_column("position", position).combine_chunks()
-    batches = [
-        numbered.slice(start, batch_n_particles)
-        for start in range(0, particles.num_rows, batch_n_particles)
-    ]
+    # Every actor gets something to do, and no actor is started for nothing.
+    n_rows = min(batch_n_particles, -(-particles.num_rows // pool.size))
+    batches = [numbered.slice(start, n_rows) for start in range(0, particles.num_rows, n_rows)]
+    pool = replace(pool, size=min(pool.size, len(batches)))
     labelled = (
         ray.data.from_arrow(batches)
         .map_batches(
