@@ -1,0 +1,111 @@
+"""What a segmentation method is, and how one is found by its name."""
+
+import importlib
+import importlib.util
+import pkgutil
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.digests import digest_file
+from pipelines.errors import SettingsError
+from pipelines.records import Window
+from pipelines.segmentation import methods
+from pipelines.segmentation.settings import SegmentationSettings
+from pipelines.segmentation.survey import Overview, Survey
+
+
+@runtime_checkable
+class Method(Protocol):
+    """Says which pixels are particles, and how high they are for the watershed.
+
+    Attributes
+    ----------
+    version : int
+        Raised whenever equal settings give other particles than before.
+    """
+
+    version: int
+
+    def support_px(self, settings: SegmentationSettings) -> int:
+        """Return how far a pixel's height may depend on others, in pixels."""
+        ...
+
+    def lifts(self, overview: Overview) -> float | NDArray[np.float32]:
+        """Choose how far the threshold lies above the background, from the whole mosaic."""
+        ...
+
+    def heights(
+        self, image: NDArray[Any], window: Window, survey: Survey, settings: SegmentationSettings
+    ) -> NDArray[np.uint16]:
+        """Give every pixel of a window its height.
+
+        Parameters
+        ----------
+        image : (h, w) array of uint8 or uint16
+            Working grey levels of the window.
+        window : Window
+            Where it lies in the mosaic.
+        survey : Survey
+            Background and threshold of the mosaic.
+        settings : SegmentationSettings
+            What the user wants.
+
+        Returns
+        -------
+        heights : (h, w) array of uint16
+            0 for background, up to 4095 for particles, with one peak per particle. A pixel's
+            height must not depend on pixels further away than ``support_px``, nor on where the
+            window begins; integer arithmetic sees to that, floating-point filters do not.
+        """
+        ...
+
+
+def method_names() -> list[str]:
+    """Return the names of the methods that come with the program."""
+    return sorted(module.name for module in pkgutil.iter_modules(methods.__path__))
+
+
+def load_method(name: str) -> Method:
+    """Return the method of this name, or the object ``NAME`` for ``path/to/file.py:NAME``.
+
+    Raises
+    ------
+    SettingsError
+        If there is none, or it is not a method.
+    """
+    path, _, attribute = name.rpartition(":")
+    if path.endswith(".py"):
+        found = getattr(_load_file(Path(path), name), attribute, None)
+    elif name in method_names():
+        found = importlib.import_module(f"{methods.__name__}.{name}").METHOD
+    else:
+        known = ", ".join(method_names())
+        raise SettingsError(f"method must be one of {known}, or file.py:NAME, got {name!r}")
+    if not isinstance(found, Method):
+        raise SettingsError(f"method {name!r} is not a segmentation method (see method.Method)")
+    return found
+
+
+def method_identity(name: str) -> list[Any]:
+    """Return what tells one method from another: for a file, also its content."""
+    path, _, attribute = name.rpartition(":")
+    if path.endswith(".py"):
+        return [attribute, load_method(name).version, digest_file(Path(path))]
+    return [name, load_method(name).version]
+
+
+def _load_file(path: Path, name: str) -> Any:
+    if not path.is_file():
+        raise SettingsError(f"method {name!r}: file {path} does not exist")
+    spec = importlib.util.spec_from_file_location(f"tessera_method_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise SettingsError(f"method {name!r}: file {path} cannot be loaded")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise SettingsError(f"method {name!r}: file {path} fails: {error!r}") from error
+    return module

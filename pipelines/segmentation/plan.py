@@ -1,0 +1,172 @@
+"""What a segmentation will do, said before anything is done."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.archive import Archive
+from pipelines.digests import digest_json
+from pipelines.errors import ArchiveError, SettingsError
+from pipelines.ledger import DONE, QUARANTINED, Entry, read_entries, work_key
+from pipelines.mosaic.ome_zarr import Mosaic, MosaicInfo, has_instances, open_instances, open_mosaic
+from pipelines.mosaic.tiling import plan_tiles
+from pipelines.segmentation.method import load_method, method_identity
+from pipelines.segmentation.scratch import Scratch
+from pipelines.segmentation.settings import RESULT_VERSION, SegmentationSettings, check_tiling
+from pipelines.segmentation.work import TileTask
+
+STAGE = "segment"
+WHOLE = "mosaic"
+
+
+@dataclass(frozen=True)
+class TilePlan:
+    """One tile to be segmented, or segmented before."""
+
+    task: TileTask
+    key: str
+    done: Entry | None = None
+
+
+@dataclass(frozen=True)
+class MosaicPlan:
+    """One mosaic to be segmented."""
+
+    mosaic: Mosaic
+    key: str
+    scratch: Scratch
+    tiles: tuple[TilePlan, ...]
+
+    @property
+    def name(self) -> str:
+        """The mosaic's name."""
+        return self.mosaic.info.name
+
+
+@dataclass(frozen=True)
+class SegmentationPlan:
+    """What will be done.
+
+    Attributes
+    ----------
+    settings : SegmentationSettings
+        What decides the result.
+    core_px, halo_px : int
+        How mosaics are cut, which does not change the result.
+    mosaics : tuple of MosaicPlan
+        Those to be segmented.
+    finished : tuple of Entry
+        Ledger rows of those that need nothing.
+    """
+
+    settings: SegmentationSettings
+    core_px: int
+    halo_px: int
+    mosaics: tuple[MosaicPlan, ...]
+    finished: tuple[Entry, ...]
+
+    @property
+    def n_tiles(self) -> int:
+        """Number of tiles of the mosaics to be segmented."""
+        return sum(len(mosaic.tiles) for mosaic in self.mosaics)
+
+    @property
+    def n_tiles_left(self) -> int:
+        """Number of tiles to be segmented."""
+        return sum(tile.done is None for mosaic in self.mosaics for tile in mosaic.tiles)
+
+
+def plan_segmentation(
+    archive: Archive,
+    names: Sequence[str],
+    settings: SegmentationSettings,
+    *,
+    core_px: int = 2048,
+    halo_px: int | None = None,
+    retry_quarantined: bool = False,
+) -> SegmentationPlan:
+    """Plan the segmentation of some mosaics of an archive.
+
+    Parameters
+    ----------
+    archive : Archive
+        The archive.
+    names : sequence of str
+        Names of mosaics in it.
+    settings : SegmentationSettings
+        What decides the result.
+    core_px : int
+        Edge of the cores: a power of two.
+    halo_px : int, optional
+        What is read around a core; what the settings need, by default.
+    retry_quarantined : bool
+        Whether to try again what is in quarantine.
+
+    Raises
+    ------
+    SettingsError
+        If the settings cannot be used, or not with one of the mosaics.
+    ArchiveError
+        If there is no mosaic.
+    """
+    method = load_method(settings.method)
+    halo_px = check_tiling(core_px, halo_px, support_px=method.support_px(settings))
+    if not names:
+        raise ArchiveError(f"archive {archive.root} holds no mosaic to segment")
+    identity = {**settings.to_json(), "method": method_identity(settings.method)}
+    entries = read_entries(archive, STAGE)
+    mosaics, finished = [], []
+    for name in names:
+        mosaic = open_mosaic(archive.mosaic(name))
+        _check_units(mosaic.info, settings)
+        key = work_key(STAGE, RESULT_VERSION, mosaic.info.digest, identity, WHOLE)
+        entry = entries.get(key)
+        if entry and _stands(mosaic, entry) and not (retry_quarantined and n_gaps(entry)):
+            finished.append(entry)
+        else:
+            scratch = Scratch(archive.scratch / STAGE / key)
+            cores = [t.core for t in plan_tiles(mosaic.info.shape, core_px=core_px, halo_px=0)]
+            tiles = [
+                TileTask(str(mosaic.path), str(scratch.root), key, *core, alone=len(cores) == 1)
+                for core in cores
+            ]
+            planned = (_plan_tile(t, entries, scratch, retry_quarantined) for t in tiles)
+            mosaics.append(MosaicPlan(mosaic, key, scratch, tuple(planned)))
+    return SegmentationPlan(settings, core_px, halo_px, tuple(mosaics), tuple(finished))
+
+
+def n_gaps(entry: Entry) -> int:
+    """Count the tiles that a finished mosaic lacks because they are in quarantine."""
+    return len(_result(entry).get("gaps", ()))
+
+
+def _plan_tile(
+    task: TileTask, entries: Mapping[str, Entry], scratch: Scratch, retry_quarantined: bool
+) -> TilePlan:
+    key = digest_json([task.mosaic_key, list(task.core)])
+    entry = entries.get(key)
+    usable = entry is not None and (
+        (entry.status == DONE and scratch.has_parts(task.unit, entry))
+        or (entry.status == QUARANTINED and not retry_quarantined)
+    )
+    return TilePlan(task, key, entry if usable else None)
+
+
+def _stands(mosaic: Mosaic, entry: Entry) -> bool:
+    """Tell whether what the ledger says was written is still what is published."""
+    if entry.status != DONE or not has_instances(mosaic.path):
+        return False
+    published = open_instances(mosaic.path).attributes.get("segmentation")
+    return bool(published == _result(entry).get("digest"))
+
+
+def _result(entry: Entry) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(entry.result)
+    return found
+
+
+def _check_units(info: MosaicInfo, settings: SegmentationSettings) -> None:
+    wanted = settings.min_diameter_nm is not None or settings.max_diameter_nm is not None
+    if wanted and info.pixel_size_nm is None:
+        raise SettingsError(f"a diameter in nm needs a pixel size, and mosaic {info.name} has none")

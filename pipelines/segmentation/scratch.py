@@ -1,0 +1,96 @@
+"""Work in progress on one mosaic: files that can be made again."""
+
+import errno
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.digests import digest_bytes
+from pipelines.errors import StorageFullError
+from pipelines.ledger import Entry
+from pipelines.segmentation.parts import TileParts
+from pipelines.segmentation.survey import Survey
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """The folder of one mosaic's work in progress."""
+
+    root: Path
+
+    def parts_path(self, unit: str) -> Path:
+        """Return where the parts of a tile lie."""
+        return self.root / f"{unit}.parts"
+
+    def write_parts(self, unit: str, parts: TileParts) -> str:
+        """Write a tile's parts, whole or not at all; return the digest of the file."""
+        data = parts.to_bytes()
+        write_bytes(self.parts_path(unit), data)
+        return digest_bytes(data)
+
+    def has_parts(self, unit: str, entry: Entry) -> bool:
+        """Tell whether the file that the ledger speaks of is there, unharmed."""
+        try:
+            data = self.parts_path(unit).read_bytes()
+        except OSError:
+            return False
+        return bool(digest_bytes(data) == json.loads(entry.result).get("digest"))
+
+    def read_survey(self) -> Survey | None:
+        """Read the mosaic's survey, if it was made already."""
+        try:
+            return Survey.from_bytes((self.root / "survey").read_bytes())
+        except FileNotFoundError:
+            return None
+
+    def write_survey(self, survey: Survey) -> None:
+        """Write the mosaic's survey, whole or not at all."""
+        write_bytes(self.root / "survey", survey.to_bytes())
+
+    def begin_attempt(self, unit: str) -> int:
+        """Note that a tile is about to be worked on; return how often it was before.
+
+        The note is there before the work begins, so a tile that kills its process is known by
+        its notes and not tried for ever.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / f"{unit}.attempts").open("ab") as file:
+            before = file.tell()
+            file.write(b".")
+        return before
+
+    def end_attempts(self, unit: str) -> None:
+        """Forget the attempts at a tile."""
+        (self.root / f"{unit}.attempts").unlink(missing_ok=True)
+
+    def forget_attempts(self) -> None:
+        """Forget all attempts: those of a run that was killed were not the tiles' fault."""
+        for path in self.root.glob("*.attempts"):
+            path.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Remove everything."""
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_bytes(data)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def is_storage_full(error: BaseException) -> bool:
+    """Tell whether an error means that the disk, or our share of it, is full."""
+    if isinstance(error, StorageFullError):
+        return True
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    # Native writers tell it in words.
+    return "No space left on device" in str(error) or "os error 28" in str(error)

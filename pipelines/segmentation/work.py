@@ -1,0 +1,148 @@
+"""The work of one actor: tiles, one after the other, each kept where others find it."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.mosaic.ome_zarr import InstanceWriter, Mosaic, open_mosaic
+from pipelines.records import Tile, Window
+from pipelines.segmentation.completion import begin_instances, solve, write_tile
+from pipelines.segmentation.method import Method
+from pipelines.segmentation.painting import INSTANCES
+from pipelines.segmentation.parts import TileParts
+from pipelines.segmentation.scratch import Scratch, is_storage_full
+from pipelines.segmentation.settings import SegmentationSettings
+from pipelines.segmentation.survey import Survey, survey_mosaic
+from pipelines.segmentation.tiles import segment_tile
+
+MAX_ATTEMPTS = 3
+#: Mosaics that an actor keeps open, with their surveys.
+MAX_OPEN = 8
+DONE, FAILED, FULL = "done", "failed", "full"
+
+
+@dataclass(frozen=True)
+class TileTask:
+    """One tile to be segmented.
+
+    Attributes
+    ----------
+    mosaic_path, scratch : str
+        The mosaic, and the folder of its work in progress.
+    mosaic_key : str
+        Digest of all that decides the mosaic's segmentation.
+    y0, x0, y1, x1 : int
+        The core.
+    alone : bool
+        Whether it is the mosaic's only tile, which is then finished at once.
+    """
+
+    mosaic_path: str
+    scratch: str
+    mosaic_key: str
+    y0: int
+    x0: int
+    y1: int
+    x1: int
+    alone: bool
+
+    @property
+    def core(self) -> Window:
+        """The core."""
+        return Window(self.y0, self.x0, self.y1, self.x1)
+
+    @property
+    def unit(self) -> str:
+        """The tile's name within its mosaic."""
+        return f"y{self.y0}-{self.y1}_x{self.x0}-{self.x1}"
+
+    def to_row(self) -> dict[str, Any]:
+        """Return the task as a row of a Ray dataset."""
+        return asdict(self)
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """Make the task of a row."""
+        return cls(**{name: row[name] for name in cls.__dataclass_fields__})
+
+
+@dataclass(frozen=True)
+class TileResult:
+    """What became of a tile; ``solution`` is there if it was the mosaic's only one."""
+
+    status: str
+    digest: str = ""
+    attempts: int = 1
+    seconds: float = 0.0
+    reason: str = ""
+    solution: bytes = b""
+
+
+@dataclass
+class TileWorker:
+    """Segments tiles of any mosaics with the same settings."""
+
+    settings: SegmentationSettings
+    method: Method
+    core_px: int
+    halo_px: int
+    _open: dict[str, tuple[Mosaic, Survey]] = field(default_factory=dict)
+
+    def try_tile(self, task: TileTask) -> TileResult:
+        """Segment a tile and keep its parts; an error that lasts ends as a result."""
+        started = time.monotonic()
+        scratch = Scratch(Path(task.scratch))
+        reason = "its process died"
+        while (attempts := scratch.begin_attempt(task.unit)) < MAX_ATTEMPTS:
+            try:
+                digest, solution = self._work(task, scratch)
+            except Exception as error:
+                reason = f"{type(error).__name__}: {error}"
+                if is_storage_full(error):
+                    return TileResult(FULL, reason=reason)
+            else:
+                scratch.end_attempts(task.unit)
+                seconds = time.monotonic() - started
+                return TileResult(DONE, digest, attempts + 1, seconds, solution=solution)
+        seconds = time.monotonic() - started
+        return TileResult(FAILED, attempts=attempts, seconds=seconds, reason=reason)
+
+    def _work(self, task: TileTask, scratch: Scratch) -> tuple[str, bytes]:
+        mosaic, survey = self._look(task, scratch)
+        shape = mosaic.info.shape
+        tile = Tile(0, task.core, task.core.grown(self.halo_px, shape))
+        image = survey.working(mosaic.read(tile.window))
+        heights = self.method.heights(image, tile.window, survey, self.settings)
+        parts = segment_tile(heights, image, tile, shape, self.settings.split_rule)
+        if not task.alone:
+            return scratch.write_parts(task.unit, parts), b""
+        solution = solve(mosaic.info, task.mosaic_key, [parts], [], survey, self.settings)
+        writer = begin_instances(mosaic, solution, self.settings, self.core_px)
+        write_tile(writer, parts, solution.ids[0])
+        writer.finish()
+        return solution.digest, solution.to_bytes()
+
+    def _look(self, task: TileTask, scratch: Scratch) -> tuple[Mosaic, Survey]:
+        """Open a mosaic and survey it, unless somebody did already."""
+        if task.mosaic_path not in self._open:
+            mosaic = open_mosaic(Path(task.mosaic_path))
+            survey = scratch.read_survey()
+            if survey is None:
+                survey = survey_mosaic(mosaic, self.method.lifts, self.settings)
+                if not task.alone:
+                    scratch.write_survey(survey)
+            while len(self._open) >= MAX_OPEN:
+                del self._open[next(iter(self._open))]
+            self._open[task.mosaic_path] = mosaic, survey
+        return self._open[task.mosaic_path]
+
+
+def paint_tile(mosaic_path: str, parts_path: str, ids: NDArray[np.uint32]) -> None:
+    """Paint one tile of a mosaic whose particles are known: the second pass."""
+    writer = InstanceWriter(Path(mosaic_path), INSTANCES)
+    write_tile(writer, TileParts.open(Path(parts_path)), ids)
