@@ -11,18 +11,19 @@ from typing import Any
 
 from pipelines.errors import MosaicError
 from pipelines.mosaic.conversion_job import Conversion
-from pipelines.mosaic.grey import plan_grey
-from pipelines.mosaic.ome_zarr import MosaicInfo, create_mosaic
+from pipelines.mosaic.grey import Convert, plan_grey
+from pipelines.mosaic.ome_zarr import MosaicInfo, MosaicWriter, create_mosaic
 from pipelines.mosaic.orientation import show, shown_shape, stored_window, swaps_axes
 from pipelines.mosaic.picture_reader import open_jpeg, open_png
 from pipelines.mosaic.raw_image import RawImage
 from pipelines.mosaic.tiff_reader import open_tiff
+from pipelines.mosaic.tiling import blocks
 from pipelines.mosaic.truth import write_truth
 from pipelines.mosaic.zarr_reader import open_zarr_image
 from pipelines.records import Window
 
 #: Stored bytes that one region may have, if a shard is not larger.
-REGION_BYTES = 48 << 20
+REGION_BYTES = 32 << 20
 SHARD_PX = 2048
 
 _READERS: dict[str, Callable[[Path], AbstractContextManager[RawImage]]] = {
@@ -119,16 +120,25 @@ def write_image(
         dtype=dtype,
         pixel_size_nm=pixel_size_nm,
         acquisition=acquisition,
+        chunk_px=min(512, SHARD_PX),
         shard_px=SHARD_PX,
     )
     try:
         for region in plan_regions(image):
-            stored = image.read(stored_window(region, image.shape, image.orientation))
-            writer.write(region.y0, region.x0, show(to_grey(stored), image.orientation))
+            # In a function of its own, so that one region is gone before the next is read.
+            _write_region(image, to_grey, region, writer)
         return writer.finish()
     except BaseException:
         writer.discard()
         raise
+
+
+def _write_region(image: RawImage, to_grey: Convert, region: Window, writer: MosaicWriter) -> None:
+    stored = image.read(stored_window(region, image.shape, image.orientation))
+    shown = show(to_grey(stored), image.orientation)
+    # Shard by shard: what is being encoded takes memory once more.
+    for shard in blocks(region.shape, SHARD_PX):
+        writer.write(region.y0 + shard.y0, region.x0 + shard.x0, shown[shard.slices])
 
 
 def plan_regions(image: RawImage) -> Iterator[Window]:

@@ -204,7 +204,7 @@ def _start() -> "subprocess.Popen[bytes]":
         "MALLOC_ARENA_MAX": "2",
     }
     return subprocess.Popen(
-        [sys.executable, "-m", "pipelines.mosaic.converter_child"],
+        [sys.executable, "-m", "pipelines.mosaic.converter_child", str(os.getpid())],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

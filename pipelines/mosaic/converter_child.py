@@ -30,12 +30,12 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 def main() -> None:
-    """Convert until standard input ends."""
+    """Convert until standard input ends; the one argument is the parent's process id."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
-    threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_die_with, args=(int(sys.argv[1]),), daemon=True).start()
     for line in sys.stdin:
         answer(answers, **work(json.loads(line), lambda **event: answer(answers, **event)))
 

@@ -242,7 +242,7 @@ def _colour(page: Any) -> tuple[Literal["grey", "rgb", "palette"], bool]:
     if photometric == 6 and page.compression == _JPEG and page.samplesperpixel == 3:
         return "rgb", False
     raise MosaicError(
-        f"TIFF photometric interpretation {_name(photometric)} with {page.samplesperpixel} "
+        f"TIFF photometric interpretation {_name(page.photometric)} with {page.samplesperpixel} "
         "samples per pixel is not read"
     )
 
