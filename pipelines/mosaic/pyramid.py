@@ -192,7 +192,16 @@ def build_level(
 
 
 def read_block(source: zarr.Array[Any], window: Window) -> NDArray[Any]:
-    """Read a rectangle of a Zarr array as numpy."""
+    """Read a rectangle of a Zarr array as numpy.
+
+    Raises
+    ------
+    ValueError
+        If the window is not inside the array; numpy would read something else or less.
+    """
+    y0, x0, y1, x1 = window
+    if not (0 <= y0 <= y1 <= source.shape[0] and 0 <= x0 <= x1 <= source.shape[1]):
+        raise ValueError(f"window {tuple(window)} is not inside an image of {source.shape}")
     return np.asarray(source[window.slices])
 
 

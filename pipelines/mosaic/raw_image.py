@@ -15,8 +15,10 @@ from pipelines.records import Window
 LARGEST_PIECE_BYTES = 2 << 30
 #: No mosaic is wider or higher.
 LARGEST_EDGE_PX = 2**24
-#: No lossless codec that we read packs better than this (deflate reaches 1032, LZW about 1400).
+#: Deflate packs at best 1032 to 1, LZW about 1400, PackBits 64.
 BEST_RATIO = 2048
+#: Zstandard, LZMA, JPEG 2000 and fax codes make nearly nothing of an empty picture.
+BEST_MODERN_RATIO = 200_000
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,9 @@ def check_piece(piece_bytes: int, what: str) -> int:
     return piece_bytes
 
 
-def check_ratio(n_decoded_bytes: int, n_stored_bytes: int) -> None:
-    """Refuse a file that claims more pixels than its bytes can hold."""
-    if n_decoded_bytes > BEST_RATIO * n_stored_bytes + 65536:
+def check_ratio(n_decoded_bytes: int, n_stored_bytes: int, best: int = BEST_RATIO) -> None:
+    """Refuse a file that claims more pixels than its bytes can hold at the codec's best."""
+    if n_decoded_bytes > best * (n_stored_bytes + 64):
         raise MosaicError(
             f"it claims {n_decoded_bytes} bytes of pixels, but stores only {n_stored_bytes}"
         )

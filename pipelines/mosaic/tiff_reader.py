@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 from pipelines.errors import MosaicError
 from pipelines.mosaic.jpeg_structure import check_jpeg
 from pipelines.mosaic.orientation import known_orientation
-from pipelines.mosaic.raw_image import RawImage, check_piece, check_ratio, check_shape
+from pipelines.mosaic.raw_image import (
+    BEST_MODERN_RATIO,
+    BEST_RATIO,
+    RawImage,
+    check_piece,
+    check_ratio,
+    check_shape,
+)
 from pipelines.mosaic.tiff_metadata import (
     instrument_details,
     plane_notes,
@@ -28,7 +35,9 @@ from pipelines.records import Window
 
 #: None, CCITT, LZW, JPEG, deflate, PackBits, LZMA, JPEG 2000, Zstandard.
 _COMPRESSIONS = (1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34712, 34925, 50000)
-_JPEG, _JPEG_2000 = 7, 34712
+#: Those whose best ratio is known to be moderate.
+_PLAIN = (1, 5, 8, 32773, 32946)
+_JPEG = 7
 #: Rows of an uncompressed image are read this many bytes at a time.
 _ROWS_BYTES = 8 << 20
 
@@ -144,7 +153,8 @@ class _Segments:
             raise MosaicError(
                 f"its pixels need {pixels * page.bitspersample // 8} bytes, but it stores {stored}"
             )
-        check_ratio(pixels * self.dtype.itemsize, stored)
+        best = BEST_RATIO if page.compression in _PLAIN else BEST_MODERN_RATIO
+        check_ratio(pixels * self.dtype.itemsize, stored, best)
 
     def read(self, window: Window) -> NDArray[Any]:
         """Read a rectangle: (H, W), or (H, W, 3) for colour."""

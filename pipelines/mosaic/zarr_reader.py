@@ -16,7 +16,13 @@ from numpy.typing import NDArray
 
 from pipelines.errors import MosaicError
 from pipelines.mosaic.pixel_size import PixelSize, in_nm, make
-from pipelines.mosaic.raw_image import RawImage, check_piece, check_shape
+from pipelines.mosaic.raw_image import (
+    BEST_MODERN_RATIO,
+    RawImage,
+    check_piece,
+    check_ratio,
+    check_shape,
+)
 from pipelines.records import Window
 
 _PLAIN_CODECS = ("zlib", "lz4", "lzma", "bz2", "shuffle", "delta", "blosc", "zstd", "gzip")
@@ -42,7 +48,12 @@ def open_zarr_image(path: Path) -> Iterator[RawImage]:
     multiscale = _multiscale(group)
     axes = _axes(multiscale)
     dataset = _first(multiscale.get("datasets"), "dataset")
-    plane = open_plane(group / _inside(dataset.get("path")), axes)
+    array = group / _inside(dataset.get("path"))
+    plane = open_plane(array, axes)
+    # Missing chunks are empty ones, so a few bytes could claim a picture without end.
+    n_stored_bytes = sum(file.stat().st_size for file in array.rglob("*") if file.is_file())
+    n_bytes = plane.shape[0] * plane.shape[1] * plane.dtype.itemsize
+    check_ratio(n_bytes, n_stored_bytes, BEST_MODERN_RATIO)
     left = [f"{n} {axis}" for axis, n in plane.others.items() if n > 1]
     if left:
         notes = (*notes, f"the first plane of {', '.join(left)}")

@@ -85,7 +85,11 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
             folder=folder,
         )
         publisher = Publisher(archive, plan, code_version=code_version())
-        return _ingest(plan, publisher)
+        try:
+            return _ingest(plan, publisher)
+        except KeyboardInterrupt:
+            publisher.flush()
+            raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

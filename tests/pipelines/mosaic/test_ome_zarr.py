@@ -240,3 +240,11 @@ def test_a_mosaic_may_be_moved(tmp_path, image):
     shutil.move(tmp_path / "m.ome.zarr", tmp_path / "n.ome.zarr")
 
     assert open_mosaic(tmp_path / "n.ome.zarr").info.name == "n"
+
+
+@pytest.mark.parametrize("window", [(-1, 0, 2, 2), (0, 0, 5, 4), (0, 0, 4, 5), (3, 0, 2, 4)])
+def test_a_window_that_is_not_inside_is_refused(tmp_path, window):
+    write_mosaic(tmp_path / "m.ome.zarr", np.ones((4, 4), "uint8"), pixel_size_nm=None)
+
+    with pytest.raises(ValueError, match="is not inside an image of"):
+        open_mosaic(tmp_path / "m.ome.zarr").read(Window(*window))

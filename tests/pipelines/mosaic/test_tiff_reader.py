@@ -286,6 +286,14 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path):
         read(path)
 
 
+def test_an_empty_picture_is_no_bomb(tmp_path):
+    blank = np.zeros((3000, 3000), "uint8")
+
+    for compression in ("zlib", "lzw", "zstd", "lzma"):
+        path = write(tmp_path / "i.tif", blank, compression=compression, rowsperstrip=3000)
+        assert not read(path).any()
+
+
 def test_a_strip_too_large_for_memory_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("pipelines.mosaic.raw_image.LARGEST_PIECE_BYTES", 1000)
     path = write(tmp_path / "i.tif", np.zeros((40, 40), "uint8"), compression="zlib")

@@ -216,3 +216,22 @@ def test_a_chunk_too_large_for_memory_is_refused(tmp_path):
 
     with pytest.raises(MosaicError, match=r"chunk of 1.02e.03 GiB must be decoded at once"):
         read(path)
+
+
+def test_an_empty_zarr_that_claims_a_picture_without_end_is_refused(tmp_path):
+    path = write_image(tmp_path / "i.zarr", np.zeros((4, 4), "uint8"), "yx")
+    metadata = json.loads((path / "0" / "zarr.json").read_text())
+    metadata["shape"] = [2**24, 2**24]
+    (path / "0" / "zarr.json").write_text(json.dumps(metadata))
+
+    with pytest.raises(MosaicError, match="claims 281474976710656 bytes of pixels"):
+        read(path)
+
+
+def test_a_zarr_with_empty_chunks_is_read(tmp_path):
+    data = np.zeros((2000, 2000), "uint8")
+    data[1500, 1600] = 1
+
+    path = write_image(tmp_path / "i.zarr", data, "yx", chunks=(100, 100))
+
+    assert (read(path) == data).all()

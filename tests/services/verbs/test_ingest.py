@@ -204,6 +204,22 @@ def test_a_full_disk_leaves_no_half_written_mosaic(tmp_path, images, monkeypatch
     assert not (archive.scratch / "ingest").exists()
 
 
+def test_what_was_finished_before_an_interruption_is_kept(tmp_path, images, monkeypatch):
+    finish = converter.convert_all
+
+    def interrupted(jobs, *, n_children):
+        yield from finish(jobs[:2], n_children=n_children)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(converter, "convert_all", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ingest(tmp_path, images)
+
+    archive = open_archive(tmp_path / "archive")
+    assert archive.mosaic_names() == ["a", "b"]
+    assert len(read_entries(archive, "ingest")) == 2
+
+
 def test_leftovers_of_a_killed_run_are_removed(tmp_path, images):
     ingest(tmp_path, images / "a.tif")
     archive = open_archive(tmp_path / "archive")
