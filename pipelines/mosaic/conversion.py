@@ -4,6 +4,7 @@ The image passes through in regions, so memory depends on the region, not on the
 """
 
 import math
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -53,6 +54,8 @@ def convert(
         If the file cannot be read faithfully, or its pixel size is unknown. Damaged files make
         readers raise nearly anything else.
     """
+    # A child that died over this file may have left its work.
+    shutil.rmtree(job.mosaic_path, ignore_errors=True)
     with _READERS[job.kind](Path(job.source)) as image:
         opened(image.shape[0] * image.shape[1], image.piece_bytes)
         pixel_size_nm, origin = choose_pixel_size(image, job)

@@ -72,9 +72,9 @@ def convert_all(jobs: Iterable[Conversion], *, n_children: int) -> Iterator[Conv
             yield outcome
     finally:
         for child in children:
-            child.close()
+            child.stop()
         for thread in threads:
-            thread.join(timeout=10)
+            thread.join()
 
 
 def _serve(
@@ -90,9 +90,10 @@ def _serve(
             except queue.Empty:
                 break
             ended.put(child.convert(job))
-        child.close()
     except BaseException as error:
         ended.put(error)
+    finally:
+        child.end()
 
 
 class _Child:
@@ -123,10 +124,16 @@ class _Child:
             seconds=time.monotonic() - start,
         )
 
-    def close(self) -> None:
-        """End the child, also in the middle of a file."""
+    def stop(self) -> None:
+        """Kill the child, also in the middle of a file; whoever waits for it sees it end."""
         with self._lock:
             self.closed = True
+            if self._process is not None:
+                self._process.kill()
+
+    def end(self) -> None:
+        """End the child and forget it; only for the thread that uses it."""
+        with self._lock:
             self._end()
 
     def _attempt(self, job: Conversion) -> dict[str, Any]:
@@ -139,7 +146,7 @@ class _Child:
             while True:
                 event = self._next_event(process, time.monotonic() + limit_s)
                 if event is None:
-                    self._end()
+                    self.end()
                     reason = f"reading it took longer than {limit_s:.0f} s"
                     return {"event": "late", "reason": reason, "again": True}
                 if event["event"] != "opened":
@@ -177,8 +184,7 @@ class _Child:
         return event
 
     def _cause_of_death(self) -> str:
-        process = self._process
-        status = process.wait() if process is not None else 0
+        status = self._process.wait() if self._process is not None else 0
         how = signal.Signals(-status).name if status < 0 else f"status {status}"
         return f"its reader died ({how})"
 

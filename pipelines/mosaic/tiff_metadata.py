@@ -18,6 +18,8 @@ from pipelines.mosaic.pixel_size import (
 _RESOLUTION_UNITS = {2: "in", 3: "cm"}
 #: Instruments write hundreds of settings; more than this is not an instrument's.
 _MOST_DETAILS = 500
+#: Stacks may have a hundred thousand pages; only short files' pages are read one by one.
+MOST_PAGES_READ = 64
 
 
 def tag_value(page: Any, code: int) -> Any:
@@ -36,9 +38,7 @@ def read_pixel_size(tif: Any, page: Any, description: str) -> PixelSize | None:
         found = from_ome_xml(description)
         if found:
             return found
-    if isinstance(tif.fei_metadata, Mapping) and (found := from_fei(tif.fei_metadata)):
-        return found
-    if isinstance(tif.sem_metadata, Mapping) and (found := from_zeiss(tif.sem_metadata)):
+    if found := from_fei(_instrument(tif, "fei")) or from_zeiss(_instrument(tif, "sem")):
         return found
     if found := from_imagej(description, per_unit[0], per_unit[1]):
         return found
@@ -61,16 +61,28 @@ def plane_notes(tif: Any, page: Any, description: str) -> tuple[str, ...]:
         if left and not (page.samplesperpixel > 1 and sizes.get("C") == page.samplesperpixel):
             return (f"the first plane of {', '.join(left)}",)
         return ()
-    n_full = sum(1 for other in tif.pages if not other.aspage().is_reduced)
-    return (f"the first of {n_full} pages",) if n_full > 1 else ()
+    n_pages = len(tif.pages)
+    if n_pages <= MOST_PAGES_READ:
+        n_pages = sum(1 for other in tif.pages if not other.aspage().is_reduced)
+    return (f"the first of {n_pages} pages",) if n_pages > 1 else ()
 
 
 def instrument_details(tif: Any) -> dict[str, Any]:
     """Flatten what FEI and Zeiss instruments wrote into ``section.key: value``."""
-    for name, metadata in (("fei", tif.fei_metadata), ("zeiss", tif.sem_metadata)):
-        if isinstance(metadata, Mapping) and metadata:
+    for name, kind in (("fei", "fei"), ("zeiss", "sem")):
+        if metadata := _instrument(tif, kind):
             return {name: dict(itertools.islice(_flatten(metadata), _MOST_DETAILS))}
     return {}
+
+
+def _instrument(tif: Any, kind: str) -> Mapping[str, Any]:
+    """Return an instrument's settings; none where its tag is absent or cannot be understood."""
+    try:
+        metadata = getattr(tif, f"{kind}_metadata")
+    except Exception:
+        # A tag beside the pixels may be as damaged as it likes: the pixels are not.
+        return {}
+    return metadata if isinstance(metadata, Mapping) else {}
 
 
 def _flatten(values: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -26,6 +26,7 @@ from pipelines.mosaic.raw_image import (
     check_shape,
 )
 from pipelines.mosaic.tiff_metadata import (
+    MOST_PAGES_READ,
     instrument_details,
     plane_notes,
     read_pixel_size,
@@ -66,8 +67,11 @@ def _first_image(tif: tifffile.TiffFile) -> Any:
     if not first.is_reduced:
         return first
     # Some writers put a thumbnail first.
-    full = next((page for page in tif.pages if not page.aspage().is_reduced), first)
-    return full.aspage()
+    for i in range(1, min(len(tif.pages), MOST_PAGES_READ)):
+        page: Any = tif.pages[i].aspage()
+        if not page.is_reduced:
+            return page
+    return first
 
 
 def _open_page(tif: tifffile.TiffFile, page: Any, segments: "_Segments") -> RawImage:

@@ -219,6 +219,15 @@ def test_a_file_that_fails_half_way_leaves_nothing(tmp_path):
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_what_a_dead_child_left_is_made_anew(tmp_path):
+    path = tmp_path / "i.tif"
+    for value in (1, 2):
+        tifffile.imwrite(path, np.full((4, 4), value, "uint8"))
+        mosaic = converted(path, tmp_path / "out")
+
+    assert (pixels(mosaic) == 2).all()
+
+
 def test_the_header_is_reported_before_pixels_are_read(tmp_path):
     path = tmp_path / "i.tif"
     tifffile.imwrite(path, np.ones((40, 50), "uint16"), compression="zlib", rowsperstrip=10)

@@ -217,6 +217,28 @@ def test_zeiss_tags_are_read(tmp_path):
         assert image.pixel_size.edge_nm() == pytest.approx(1.5)
 
 
+def test_a_damaged_instrument_tag_does_not_condemn_the_pixels(tmp_path, monkeypatch):
+    def fail(*args):
+        raise ValueError("what is this?")
+
+    monkeypatch.setattr(tifffile.TiffFile, "fei_metadata", property(fail))
+    path = write(tmp_path / "i.tif", np.ones((2, 2), "uint8"))
+
+    assert read(path).all()
+
+
+def test_a_long_stack_is_not_read_page_by_page(tmp_path, monkeypatch):
+    stack = np.zeros((200, 2, 3), "uint8")
+    path = write(tmp_path / "i.tif", stack, photometric="minisblack", metadata=None)
+    n_read = []
+    aspage = tifffile.TiffPage.aspage
+    monkeypatch.setattr(tifffile.TiffPage, "aspage", lambda self: n_read.append(1) or aspage(self))
+
+    with open_tiff(path) as image:
+        assert image.notes == ("the first of 200 pages",)
+    assert len(n_read) == 0
+
+
 def tiff(entries, *, data=b"", size=None):
     """Make a little-endian TIFF by hand: tags of one LONG each, data at offset 8."""
     ifd = struct.pack("<H", len(entries))
