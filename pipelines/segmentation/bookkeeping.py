@@ -1,19 +1,21 @@
 """What the driver keeps of a run: which tiles are done, what is ready to be committed."""
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import pyarrow as pa
 
 from pipelines.archive import Archive
+from pipelines.errors import StorageFullError
 from pipelines.ledger import DONE, QUARANTINED, Entry, LedgerWriter, append_entries
+from pipelines.mosaic.ome_zarr import InstanceWriter
 from pipelines.quarantine import Quarantined, put_in_quarantine, release_from_quarantine
-from pipelines.records import Window
 from pipelines.segmentation import work
-from pipelines.segmentation.completion import Solution, solve
+from pipelines.segmentation.completion import Solution, begin_instances, solve
 from pipelines.segmentation.method import load_method
 from pipelines.segmentation.parts import TileParts
-from pipelines.segmentation.plan import STAGE, WHOLE, MosaicPlan, TilePlan
+from pipelines.segmentation.plan import STAGE, WHOLE, MosaicPlan, SegmentationPlan, TilePlan
 from pipelines.segmentation.settings import SegmentationSettings
 from pipelines.segmentation.survey import Survey, survey_mosaic
 from pipelines.segmentation.work import TileResult
@@ -32,55 +34,143 @@ class Provenance:
     code_version: str = ""
 
 
-@dataclass
+@dataclass(frozen=True)
+class Job:
+    """A tile to be segmented, or to be painted."""
+
+    mosaic: MosaicPlan
+    tile: TilePlan
+    paint: bool
+
+
+class Run:
+    """A segmentation under way: what is left to do, and what each result means for it."""
+
+    def __init__(
+        self,
+        archive: Archive,
+        plan: SegmentationPlan,
+        provenance: Provenance,
+        on_tile: Callable[[], None],
+    ) -> None:
+        self._archive = archive
+        self._plan = plan
+        self._provenance = provenance
+        self._on_tile = on_tile
+        self._standings = {mosaic.key: Standing(mosaic, plan) for mosaic in plan.mosaics}
+        self.commits = Commits(archive, plan.settings, provenance)
+        for standing in self._standings.values():
+            standing.plan.scratch.begin_run()
+            self._advance(standing)
+
+    def jobs(self) -> list[Job]:
+        """Return what is left to do, in order.
+
+        A mosaic's tiles are painted after the next mosaic's are segmented, so that its particles
+        are known by then and nobody has to wait.
+        """
+        jobs: list[Job] = []
+        paint_next: list[Job] = []
+        for standing in self._standings.values():
+            jobs += [Job(standing.plan, tile, paint=False) for tile in standing.to_segment]
+            jobs += paint_next
+            paint_next = [Job(standing.plan, tile, paint=True) for tile in standing.to_paint]
+        return jobs + paint_next
+
+    def take(self, job: Job, result: TileResult, ledger: LedgerWriter) -> None:
+        """Take a job's result: write it down, and do what it allows.
+
+        Raises
+        ------
+        StorageFullError
+            If the job says so.
+        """
+        if result.status == work.FULL:
+            raise StorageFullError(
+                f"the disk that holds archive {self._archive.root} is full; make room and run "
+                "the same command again to go on"
+            )
+        standing = self._standings[job.mosaic.key]
+        if job.paint:
+            standing.painted |= {job.tile.key} if result.status == work.DONE else set()
+        else:
+            record_tile(self._archive, ledger, job, result, self._provenance)
+            standing.results[job.tile.key] = result
+            self._on_tile()
+        self._advance(standing, Solution.from_bytes(result.solution) if result.solution else None)
+
+    def _advance(self, standing: "Standing", solution: Solution | None = None) -> None:
+        if solution is not None:
+            standing.solution = solution
+        elif not standing.to_segment and standing.solution is None:
+            standing.solve()
+        if standing.solution is not None and not standing.to_paint and not standing.is_finished:
+            standing.finish()
+            self.commits.add(standing.plan, standing.solution)
+
+
 class Standing:
-    """How far a mosaic has come."""
+    """How far one mosaic has come."""
 
-    plan: MosaicPlan
-    gaps: list[Window] = field(default_factory=list)
-    left: set[str] = field(default_factory=set)
-
-    @classmethod
-    def of(cls, plan: MosaicPlan) -> "Standing":
-        """Begin where the ledger says that earlier runs ended."""
-        left = {tile.key for tile in plan.tiles if tile.done is None}
-        lost = [t.task.core for t in plan.tiles if t.done and t.done.status == QUARANTINED]
-        return cls(plan, lost, left)
-
-    def take(self, tile: TilePlan, result: TileResult) -> None:
-        """Take a tile's result."""
-        self.left.discard(tile.key)
-        if result.status == work.FAILED:
-            self.gaps.append(tile.task.core)
+    def __init__(self, plan: MosaicPlan, whole: SegmentationPlan) -> None:
+        self.plan = plan
+        self._whole = whole
+        self.results: dict[str, TileResult] = {}
+        self.painted: set[str] = set()
+        self.solution: Solution | None = None
+        self.is_finished = False
+        self._writer: InstanceWriter | None = None
 
     @property
-    def present(self) -> list[TilePlan]:
-        """The tiles that have parts."""
-        return [tile for tile in self.plan.tiles if tile.task.core not in self.gaps]
+    def to_segment(self) -> list[TilePlan]:
+        """The tiles that are still to be segmented."""
+        return [t for t in self.plan.tiles if t.done is None and t.key not in self.results]
 
-    def solve(self, settings: SegmentationSettings) -> Solution:
-        """Decide which particles the mosaic has."""
-        scratch, mosaic = self.plan.scratch, self.plan.mosaic
-        parts = [TileParts.open(scratch.parts_path(tile.task.unit)) for tile in self.present]
+    @property
+    def to_paint(self) -> list[TilePlan]:
+        """The tiles that are still to be painted; a tile that is alone paints itself."""
+        if self.plan.is_one_tile:
+            return []
+        return [t for t in self.plan.tiles if not self._is_lost(t) and t.key not in self.painted]
+
+    def _is_lost(self, tile: TilePlan) -> bool:
+        if tile.done is not None:
+            return tile.done.status == QUARANTINED
+        return tile.key in self.results and self.results[tile.key].status == work.FAILED
+
+    def solve(self) -> None:
+        """Decide which particles the mosaic has, and let its tiles be painted."""
+        mosaic, scratch, settings = self.plan.mosaic, self.plan.scratch, self._whole.settings
+        present = [tile.task for tile in self.plan.tiles if not self._is_lost(tile)]
+        gaps = [tile.task.core for tile in self.plan.tiles if self._is_lost(tile)]
+        parts = [TileParts.open(scratch.parts_path(task.unit)) for task in present]
         survey = scratch.read_survey()
         if not parts:
             # Perhaps nothing of the mosaic can be read, so it cannot be surveyed either.
             survey = Survey.blank(mosaic.info.shape)
         elif survey is None:
             survey = survey_mosaic(mosaic, load_method(settings.method).lifts, settings)
-        return solve(mosaic.info, self.plan.key, parts, self.gaps, survey, settings)
+        self.solution = solve(mosaic.info, self.plan.key, parts, gaps, survey, settings)
+        self._writer = begin_instances(mosaic, self.solution, settings, self._whole.core_px)
+        units = [task.unit for task in present]
+        scratch.write_ids(dict(zip(units, self.solution.ids, strict=True)))
+
+    def finish(self) -> None:
+        """Publish the instances."""
+        if self._writer is not None:
+            self._writer.finish()
+        self.is_finished = True
 
 
 def record_tile(
     archive: Archive,
     ledger: LedgerWriter,
-    name: str,
-    tile: TilePlan,
+    job: Job,
     result: TileResult,
     provenance: Provenance,
 ) -> None:
     """Write down what became of a tile."""
-    unit = tile.task.unit
+    name, unit = job.mosaic.name, job.tile.task.unit
     failed = result.status == work.FAILED
     if failed:
         put_in_quarantine(
@@ -90,7 +180,7 @@ def record_tile(
         release_from_quarantine(archive, STAGE, name, unit)
     ledger.add(
         Entry(
-            key=tile.key,
+            key=job.tile.key,
             stage=STAGE,
             mosaic=name,
             unit=unit,

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from pipelines.segmentation.regions import Ints, follow, key_height, saddle_height
 
@@ -138,9 +136,17 @@ def merge_regions(
 
 
 def connected(n: int, left: Ints, right: Ints) -> Ints:
-    """Give every node of a graph the number of its connected component."""
-    graph = coo_array((np.ones(len(left)), (left, right)), shape=(n, n))
-    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
+    """Find connected components: give every node the number of its own, in order of nodes."""
+    # Pointers to smaller nodes, followed to their ends, until both ends of every edge agree.
+    parents = np.arange(n)
+    while len(left):
+        a, b = parents[left], parents[right]
+        apart = a != b
+        left, right, a, b = left[apart], right[apart], a[apart], b[apart]
+        np.minimum.at(parents, np.maximum(a, b), np.minimum(a, b))
+        parents = follow(parents)
+    is_first = parents == np.arange(n)
+    return (np.cumsum(is_first) - 1)[parents]
 
 
 def _best_edges(a: Ints, b: Ints) -> tuple[Ints, Ints]:

@@ -39,6 +39,11 @@ class MosaicPlan:
     tiles: tuple[TilePlan, ...]
 
     @property
+    def is_one_tile(self) -> bool:
+        """Whether one tile is all, which is then finished at once."""
+        return len(self.tiles) == 1
+
+    @property
     def name(self) -> str:
         """The mosaic's name."""
         return self.mosaic.info.name

@@ -4,8 +4,12 @@ import errno
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.digests import digest_bytes
 from pipelines.errors import StorageFullError
@@ -49,6 +53,25 @@ class Scratch:
         """Write the mosaic's survey, whole or not at all."""
         write_bytes(self.root / "survey", survey.to_bytes())
 
+    def write_ids(self, ids: Mapping[str, NDArray[np.uint32]]) -> None:
+        """Write which id each segment of each tile has, whole or not at all."""
+        ends = np.cumsum([len(of_tile) for of_tile in ids.values()]).tolist()
+        spans = {unit: [end - len(ids[unit]), end] for unit, end in zip(ids, ends, strict=True)}
+        header = json.dumps(spans).encode() + b"\n"
+        write_bytes(self.root / "ids", header + b"".join(part.tobytes() for part in ids.values()))
+
+    def read_ids(self, unit: str) -> NDArray[np.uint32] | None:
+        """Read which id each segment of a tile has; None if that is not known yet."""
+        try:
+            with (self.root / "ids").open("rb") as file:
+                spans = json.loads(file.readline())
+                # A tile that could not be segmented has no segments.
+                start, stop = spans.get(unit, (0, 0))
+                file.seek(start * 4, os.SEEK_CUR)
+                return np.frombuffer(file.read((stop - start) * 4), dtype=np.uint32)
+        except FileNotFoundError:
+            return None
+
     def begin_attempt(self, unit: str) -> int:
         """Note that a tile is about to be worked on; return how often it was before.
 
@@ -65,9 +88,9 @@ class Scratch:
         """Forget the attempts at a tile."""
         (self.root / f"{unit}.attempts").unlink(missing_ok=True)
 
-    def forget_attempts(self) -> None:
-        """Forget all attempts: those of a run that was killed were not the tiles' fault."""
-        for path in self.root.glob("*.attempts"):
+    def begin_run(self) -> None:
+        """Forget the attempts of earlier runs, which may have been killed, and their ids."""
+        for path in (self.root / "ids", *self.root.glob("*.attempts")):
             path.unlink(missing_ok=True)
 
     def remove(self) -> None:

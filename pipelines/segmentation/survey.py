@@ -20,7 +20,7 @@ from pipelines.segmentation.masks import smooth
 from pipelines.segmentation.settings import SegmentationSettings
 
 #: The coarse level that is looked at has at most this many pixels.
-OVERVIEW_PIXELS = 2048 * 2048
+OVERVIEW_PIXELS = 1024 * 1024
 #: Full-size pixels are sampled in squares of this edge, at most this many.
 SAMPLE_PX = 512
 N_SAMPLES = 24

@@ -6,13 +6,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-from numpy.typing import NDArray
+import cv2
 
 from pipelines.mosaic.ome_zarr import InstanceWriter, Mosaic, open_mosaic
 from pipelines.records import Tile, Window
 from pipelines.segmentation.completion import begin_instances, solve, write_tile
-from pipelines.segmentation.method import Method
+from pipelines.segmentation.method import Method, load_method
 from pipelines.segmentation.painting import INSTANCES
 from pipelines.segmentation.parts import TileParts
 from pipelines.segmentation.scratch import Scratch, is_storage_full
@@ -23,7 +22,10 @@ from pipelines.segmentation.tiles import segment_tile
 MAX_ATTEMPTS = 3
 #: Mosaics that an actor keeps open, with their surveys.
 MAX_OPEN = 8
-DONE, FAILED, FULL = "done", "failed", "full"
+#: How long an actor waits for the particles of a mosaic before it gives a tile back.
+PATIENCE_S = 30.0
+POLL_S = 0.005
+DONE, FAILED, FULL, EARLY = "done", "failed", "full", "early"
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ class TileWorker:
     core_px: int
     halo_px: int
     _open: dict[str, tuple[Mosaic, Survey]] = field(default_factory=dict)
+    _writers: dict[str, InstanceWriter] = field(default_factory=dict)
 
     def try_tile(self, task: TileTask) -> TileResult:
         """Segment a tile and keep its parts; an error that lasts ends as a result."""
@@ -111,6 +114,29 @@ class TileWorker:
                 return TileResult(DONE, digest, attempts + 1, seconds, solution=solution)
         seconds = time.monotonic() - started
         return TileResult(FAILED, attempts=attempts, seconds=seconds, reason=reason)
+
+    def paint_tile(self, task: TileTask) -> TileResult:
+        """Paint a tile with its ids: the second pass, once the mosaic's particles are known."""
+        started = time.monotonic()
+        scratch = Scratch(Path(task.scratch))
+        while (ids := scratch.read_ids(task.unit)) is None:
+            if time.monotonic() - started > PATIENCE_S:
+                return TileResult(EARLY)
+            time.sleep(POLL_S)
+        try:
+            if ids.any():
+                parts = TileParts.open(scratch.parts_path(task.unit))
+                write_tile(self._writer(task.mosaic_path), parts, ids)
+        except Exception as error:
+            if is_storage_full(error):
+                return TileResult(FULL, reason=str(error))
+            raise
+        return TileResult(DONE, seconds=time.monotonic() - started)
+
+    def _writer(self, mosaic_path: str) -> InstanceWriter:
+        if mosaic_path not in self._writers:
+            self._writers = {mosaic_path: InstanceWriter(Path(mosaic_path), INSTANCES)}
+        return self._writers[mosaic_path]
 
     def _work(self, task: TileTask, scratch: Scratch) -> tuple[str, bytes]:
         mosaic, survey = self._look(task, scratch)
@@ -142,7 +168,24 @@ class TileWorker:
         return self._open[task.mosaic_path]
 
 
-def paint_tile(mosaic_path: str, parts_path: str, ids: NDArray[np.uint32]) -> None:
-    """Paint one tile of a mosaic whose particles are known: the second pass."""
-    writer = InstanceWriter(Path(mosaic_path), INSTANCES)
-    write_tile(writer, TileParts.open(Path(parts_path)), ids)
+class TileSegmenter:
+    """Segments and paints batches of tiles; for a pool of actors, with what they have opened."""
+
+    def __init__(self, settings: dict[str, Any], core_px: int, halo_px: int) -> None:
+        # One process per core: threads of the libraries would only get in each other's way.
+        cv2.setNumThreads(1)
+        wanted = SegmentationSettings(**settings)
+        self._worker = TileWorker(wanted, load_method(wanted.method), core_px, halo_px)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Work on the tiles of a batch; every tile gets a row, whatever became of it."""
+        columns = {name: values.tolist() for name, values in batch.items()}
+        results = []
+        for i, paint in enumerate(columns["paint"]):
+            task = TileTask.from_row({name: values[i] for name, values in columns.items()})
+            results.append((self._worker.paint_tile if paint else self._worker.try_tile)(task))
+        found = {
+            name: [getattr(result, name) for result in results]
+            for name in TileResult.__dataclass_fields__
+        }
+        return {"job": columns["job"], **found}
