@@ -186,7 +186,8 @@ def _click_type(annotation: Any) -> Any:
     if typing.get_origin(annotation) is Literal:
         return click.Choice(list(typing.get_args(annotation)))
     if annotation is Path:
-        return click.Path(path_type=Path)
+        # Verbs say themselves, in their own words, what cannot be read.
+        return click.Path(path_type=Path, readable=False)
     return annotation if annotation in (int, float, str) else str
 
 
