@@ -13,8 +13,9 @@ from pipelines.digests import digest_file
 from pipelines.errors import SettingsError
 from pipelines.records import Window
 from pipelines.segmentation import methods
+from pipelines.segmentation.overview import Overview
 from pipelines.segmentation.settings import SegmentationSettings
-from pipelines.segmentation.survey import Overview, Survey
+from pipelines.segmentation.survey import Survey
 
 
 @runtime_checkable

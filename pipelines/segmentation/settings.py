@@ -8,6 +8,8 @@ from pipelines.segmentation.masks import UNITS_PER_PX
 from pipelines.segmentation.persistence import SplitRule
 
 Polarity = Literal["auto", "bright", "dark"]
+#: Smoothing to choose from where none is wanted by name, in pixels.
+AUTO_SMOOTH_PX = (1.0, 1.5, 2.0, 3.0)
 #: Raised whenever equal settings give other particles than before.
 RESULT_VERSION = 1
 
@@ -26,8 +28,9 @@ class SegmentationSettings:
         Whether particles are brighter or darker than what surrounds them.
     threshold : float or None
         Grey levels between background and particle; by default the method finds it.
-    smooth_px : float
-        Standard deviation of the Gaussian before thresholding; 0 for none.
+    smooth_px : float or None
+        Standard deviation of the Gaussian before thresholding; 0 for none; by default as little
+        as the noise allows.
     flatten_px : int
         Scale at which the background may vary; 0 for one background everywhere. Several times
         the largest particle.
@@ -48,12 +51,12 @@ class SegmentationSettings:
     method: str = "otsu"
     polarity: Polarity = "auto"
     threshold: float | None = None
-    smooth_px: float = 1.5
+    smooth_px: float | None = None
     flatten_px: int = 512
     fill_holes_px: int = 32
     max_radius_px: int = 64
     split_px: float = 1.0
-    split_fraction: float = 0.2
+    split_fraction: float = 0.1
     min_diameter_px: float | None = 6.0
     max_diameter_px: float | None = None
     min_diameter_nm: float | None = None
@@ -62,8 +65,9 @@ class SegmentationSettings:
 
     def __post_init__(self) -> None:
         for name in ("smooth_px", "flatten_px", "fill_holes_px", "split_px"):
-            if getattr(self, name) < 0:
-                raise SettingsError(f"{name} must not be negative, got {getattr(self, name)}")
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise SettingsError(f"{name} must not be negative, got {value}")
         if not 1 <= self.max_radius_px <= 255:
             raise SettingsError(f"max_radius_px must be 1 to 255, got {self.max_radius_px}")
         if not 0 <= self.split_fraction <= 1:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pipelines.records import Window
 from pipelines.segmentation.masks import beyond, smooth, smoothing_support_px, tidy
-from pipelines.segmentation.settings import SegmentationSettings
+from pipelines.segmentation.settings import AUTO_SMOOTH_PX, SegmentationSettings
 from pipelines.segmentation.survey import Survey
 
 #: Specks up to this wide are dropped early; larger ones wait for the size filter.
@@ -17,8 +17,10 @@ SPECK_PX = 16
 
 def mask_support_px(settings: SegmentationSettings) -> int:
     """Return how far a pixel of the mask may depend on others, in pixels."""
+    # Before the mosaic is looked at, the most that may be chosen counts.
+    widest = AUTO_SMOOTH_PX[-1] if settings.smooth_px is None else settings.smooth_px
     # One pixel around a hole tells that it is closed.
-    return smoothing_support_px(settings.smooth_px) + max(settings.fill_holes_px, SPECK_PX) + 1
+    return smoothing_support_px(widest) + max(settings.fill_holes_px, SPECK_PX) + 1
 
 
 def find_mask(
@@ -33,7 +35,7 @@ def find_mask(
     smoothed : (h, w) array
         The smoothed grey levels.
     """
-    smoothed = smooth(image, settings.smooth_px)
+    smoothed = smooth(image, survey.smooth_px)
     mask = beyond(smoothed, window, survey.thresholds, survey.block_px, bright=survey.bright)
     if not mask.any():
         return mask, smoothed

@@ -142,7 +142,7 @@ class TileWorker:
         mosaic, survey = self._look(task, scratch)
         shape = mosaic.info.shape
         tile = Tile(0, task.core, task.core.grown(self.halo_px, shape))
-        image = survey.working(mosaic.read(tile.window))
+        image = survey.grey.working(mosaic.read(tile.window))
         heights = self.method.heights(image, tile.window, survey, self.settings)
         parts = segment_tile(heights, image, tile, shape, self.settings.split_rule)
         if not task.alone:

@@ -32,7 +32,9 @@ class Settings(ClusterSettings):
     threshold: float | None = Field(
         None, gt=0, description="grey levels between background and particle; found by default"
     )
-    smooth_px: float = Field(1.5, ge=0, le=20, description="standard deviation of smoothing")
+    smooth_px: float | None = Field(
+        None, ge=0, le=20, description="smoothing before thresholding; by the noise, by default"
+    )
     flatten_px: int = Field(
         512, ge=0, description="scale at which the background varies; 0 if it does not"
     )
@@ -44,7 +46,7 @@ class Settings(ClusterSettings):
         1.0, ge=0, description="how much two particles must widen beside their neck to be two"
     )
     split_fraction: float = Field(
-        0.2, ge=0, le=1, description="the same, as a fraction of the smaller one's radius"
+        0.1, ge=0, le=1, description="the same, as a fraction of the smaller one's radius"
     )
     min_diameter_px: float = Field(6.0, ge=0, description="smallest equivalent diameter kept")
     max_diameter_px: float | None = Field(None, gt=0, description="largest one kept")

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.segmentation.methods.otsu import Otsu
-from pipelines.segmentation.survey import LEAST_THRESHOLD_SIGMAS, Overview
+from pipelines.segmentation.methods.otsu import Otsu, least_lift
+from pipelines.segmentation.overview import Overview
 
 
 class Local(Otsu):
@@ -16,7 +16,7 @@ class Local(Otsu):
     def lifts(self, overview: Overview) -> NDArray[np.float32]:
         """Take half of the mean lift of the particles within the scale of flattening."""
         everywhere = float(super().lifts(overview))
-        lift = overview.lift()
+        lift = overview.coarse_lift()
         particles = lift > everywhere
         # A coarse pixel mixes particle and background; the mean of those beyond is near enough.
         scale = max(1.0, overview.settings.flatten_px / overview.block_px)
@@ -30,9 +30,8 @@ class Local(Otsu):
         local = (sums / 2 + 0.05 * everywhere) / (total + 0.05)
         height, width = overview.image.shape
         found = cv2.resize(local, (width, height), interpolation=cv2.INTER_LINEAR)
-        least = max(LEAST_THRESHOLD_SIGMAS * overview.noise, 1.0)
-        lifts: NDArray[np.float32] = np.maximum(found, np.float32(least)).reshape(height, width)
-        return lifts
+        lifts: NDArray[np.float32] = np.maximum(found, np.float32(least_lift(overview)))
+        return lifts.reshape(height, width)
 
 
 METHOD = Local()

@@ -7,9 +7,18 @@ from numpy.typing import NDArray
 
 from pipelines.records import Window
 from pipelines.segmentation.masks import distances
+from pipelines.segmentation.overview import Overview, otsu
 from pipelines.segmentation.settings import SegmentationSettings
 from pipelines.segmentation.shapes import find_mask, mask_support_px
-from pipelines.segmentation.survey import LEAST_THRESHOLD_SIGMAS, Overview, Survey, otsu
+from pipelines.segmentation.survey import Survey
+
+#: A threshold is at least this many standard deviations of the smoothed background.
+LEAST_SIGMAS = 3.0
+
+
+def least_lift(overview: Overview) -> float:
+    """Return the lowest threshold that noise does not reach everywhere."""
+    return max(LEAST_SIGMAS * overview.noise, 1.0)
 
 
 class Otsu:
@@ -25,8 +34,11 @@ class Otsu:
         """Part all sampled pixels in two, after Otsu."""
         if overview.settings.threshold is not None:
             return overview.settings.threshold
-        lifts = np.concatenate([sample.reshape(-1) for sample in overview.samples])
-        return max(otsu(lifts), LEAST_THRESHOLD_SIGMAS * overview.noise, 1.0)
+        lifts = overview.lifts
+        beyond = lifts[lifts > otsu(lifts)]
+        # A few very bright particles would lift the threshold over the dim ones.
+        cap = np.median(beyond) if beyond.size else np.inf
+        return max(otsu(np.minimum(lifts, cap)), least_lift(overview))
 
     def heights(
         self, image: NDArray[Any], window: Window, survey: Survey, settings: SegmentationSettings
