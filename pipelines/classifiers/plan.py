@@ -62,6 +62,11 @@ class View:
             )
         return self.field / pixel_size_nm
 
+    @property
+    def spec(self) -> CropSpec:
+        """How crops are cut."""
+        return CropSpec(self.read_px, aligned=self.aligned, padding=self.padding)
+
     def crops(
         self,
         paths: Sequence[Path],
@@ -76,7 +81,7 @@ class View:
             mosaic_index=particles.mosaic_index,
             centres_yx=particles.centres_yx,
             orientations_rad=particles.orientations_rad,
-            spec=CropSpec(self.read_px, aligned=self.aligned, padding=self.padding),
+            spec=self.spec,
         )
 
 

@@ -63,11 +63,11 @@ class CropLoader:
 
     def batches(self, batches: Sequence[Rows]) -> Iterator[Crops]:
         """Yield the crops of each batch, reading in a background thread what is not kept."""
-        pieces = self._pieces(batches)
         if all((self._slot[batch] >= 0).all() for batch in batches):
             for batch in batches:
                 yield self._kept[self._slot[batch]]
             return
+        pieces = self._pieces(batches)
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="crops") as reader:
             waiting: list[Future[tuple[Rows, Crops]]] = [reader.submit(self._fetch, pieces[0])]
             for number, piece in enumerate(pieces):

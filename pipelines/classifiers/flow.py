@@ -1,0 +1,142 @@
+"""Train a classifier, and classify particles: here for few, on Ray for many."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import ray.data
+from numpy.typing import NDArray
+
+from cluster.resources import ActorPool
+from pipelines.classifiers.fit import MODEL_FOLDER, fit_classifier
+from pipelines.classifiers.model import Classifier, load_classifier
+from pipelines.classifiers.plan import TrainPlan
+from pipelines.training.crop_source import MosaicCrops
+from pipelines.training.flow import run_training
+from pipelines.training.loader import CropLoader
+
+#: Particles that are classified at a time.
+BATCH_N_PARTICLES = 512
+#: Bound on the crops that wait to be classified, in bytes.
+_AHEAD_BYTES = 2**27
+
+
+def train_classifier(
+    plan: TrainPlan,
+    *,
+    folder: Path,
+    n_workers: int = 0,
+    watch: Callable[[Path], None] | None = None,
+) -> Path:
+    """Train as planned, going on from what ``folder`` holds; return the model's folder.
+
+    Parameters
+    ----------
+    plan : TrainPlan
+        What to do.
+    folder : Path
+        Where checkpoints and the model go.
+    n_workers : int
+        0: in this process.
+    watch : callable, optional
+        Called with ``folder`` now and then.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    run_training(fit_classifier, plan, folder=folder, n_workers=n_workers, watch=watch)
+    return folder / MODEL_FOLDER
+
+
+def predict_here(
+    classifier: Classifier, crops: MosaicCrops
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+    """Classify particles in this process.
+
+    Yields
+    ------
+    rows : (n,) ndarray of int
+        Rows of ``crops``, neighbours in the mosaic together.
+    probabilities : (n, K) ndarray
+    """
+    order = crops.blocks(np.arange(len(crops)))
+    if not order:
+        return
+    rows = np.concatenate(order)
+    batches = np.split(rows, np.arange(BATCH_N_PARTICLES, len(rows), BATCH_N_PARTICLES))
+    # Nothing is asked for twice, so the bound is all for reading ahead.
+    loader = CropLoader(crops, rows[:0], cache_bytes=_AHEAD_BYTES)
+    for batch, pixels in zip(batches, loader.batches(batches), strict=True):
+        yield batch, classifier.probabilities(pixels)
+
+
+def predict_on_ray(
+    model: Path, crops: MosaicCrops, *, pool: ActorPool
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+    """Classify particles on a connected Ray: as `predict_here`, in batches of any order.
+
+    Parameters
+    ----------
+    model : Path
+        The model's folder; all workers must see it, and the mosaics.
+    crops : MosaicCrops
+        The particles.
+    pool : ActorPool
+        What to use.
+    """
+    rows = np.concatenate(crops.blocks(np.arange(len(crops))))
+    columns = {
+        "row": rows,
+        "mosaic_index": crops.mosaic_index[rows],
+        "y": crops.centres_yx[rows, 0],
+        "x": crops.centres_yx[rows, 1],
+        "orientation": crops.orientations_rad[rows],
+    }
+    table = pa.table(columns)
+    # One block, one batch: neighbours stay together, and a block is a few kilobytes of numbers.
+    blocks = [
+        table.slice(start, BATCH_N_PARTICLES).combine_chunks()
+        for start in range(0, table.num_rows, BATCH_N_PARTICLES)
+    ]
+    classified = (
+        ray.data.from_arrow(blocks)
+        .map_batches(
+            ParticleClassifier,
+            fn_constructor_kwargs={
+                "model": str(model),
+                "paths": [str(path) for path in crops.paths],
+                "fields_px": list(crops.fields_px),
+            },
+            batch_size=None,
+            batch_format="numpy",
+            **pool.options(),
+        )
+        .iter_batches(batch_size=None, batch_format="numpy")
+    )
+    for batch in classified:
+        yield batch["row"], np.stack(list(batch["probabilities"])).astype(np.float64)
+
+
+class ParticleClassifier:
+    """Classifies batches of particles; built once per actor."""
+
+    def __init__(self, model: str, paths: list[str], fields_px: list[float]) -> None:
+        self._classifier = load_classifier(Path(model))
+        self._paths = tuple(Path(path) for path in paths)
+        self._fields_px = tuple(fields_px)
+
+    def __call__(self, batch: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Return ``row`` and ``probabilities`` of a batch of particles."""
+        # Ray may hand over an empty block without columns.
+        if "row" not in batch:
+            return batch
+        crops = MosaicCrops(
+            paths=self._paths,
+            fields_px=self._fields_px,
+            mosaic_index=batch["mosaic_index"],
+            centres_yx=np.stack([batch["y"], batch["x"]], axis=1),
+            orientations_rad=batch["orientation"],
+            spec=self._classifier.view.spec,
+        )
+        pixels = crops.read(np.arange(len(crops)))
+        return {"row": batch["row"], "probabilities": self._classifier.probabilities(pixels)}

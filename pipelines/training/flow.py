@@ -1,0 +1,134 @@
+"""Run a training function under Ray Train: in this process, or on a team of workers."""
+
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+from ray.train import (
+    FailureConfig,
+    LoggingConfig,
+    RunConfig,
+    ScalingConfig,
+    WorkerGroupError,
+    get_context,
+)
+from ray.train.torch import TorchConfig, TorchTrainer
+
+from pipelines.errors import SettingsError, TesseraError
+from pipelines.training.team import Team
+
+#: How often a team whose worker died starts again from its last checkpoint.
+_MAX_FAILURES = 2
+
+TrainFunction = Callable[[Any, Path, Team], None]
+
+
+def run_training(
+    function: TrainFunction,
+    plan: Any,
+    *,
+    folder: Path,
+    n_workers: int = 0,
+    watch: Callable[[Path], None] | None = None,
+    watch_every_s: float = 0.5,
+) -> None:
+    """Run ``function(plan, folder, team)`` on every worker.
+
+    The function keeps its own checkpoints in ``folder`` and goes on from them: Ray's would come
+    back to any later run of the same name.
+
+    Parameters
+    ----------
+    function : callable
+        Importable on the workers.
+    plan : object
+        Pickled for workers in other processes.
+    folder : Path
+        Where the function's files go; all workers must see it.
+    n_workers : int
+        0 trains in this process, without a start of Ray; otherwise so many processes, which
+        average their gradients, on a connected Ray.
+    watch : callable, optional
+        Called with ``folder`` now and then in this process, and once after the end.
+    watch_every_s : float
+        Seconds between calls.
+
+    Raises
+    ------
+    SettingsError
+        If the cluster has fewer cores than workers: Ray would wait for ever.
+    """
+    use_gpu = torch.cuda.is_available()
+    if n_workers:
+        use_gpu = _check_room(n_workers)
+    # A name of its own for every run: to an old name Ray Train hands the old checkpoint.
+    name = f"{folder.name}-{uuid.uuid4().hex[:8]}"
+    trainer = TorchTrainer(
+        _train_as_worker,
+        train_loop_config={"function": function, "plan": plan, "folder": str(folder)},
+        torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo"),
+        scaling_config=ScalingConfig(num_workers=n_workers, use_gpu=use_gpu and n_workers > 0),
+        run_config=RunConfig(
+            name=name,
+            storage_path=str(folder.absolute() / "ray"),
+            logging_config=LoggingConfig(log_level="ERROR"),
+            failure_config=FailureConfig(max_failures=_MAX_FAILURES if n_workers else 0),
+        ),
+    )
+    with _watching(folder, watch, watch_every_s):
+        try:
+            trainer.fit()
+        except WorkerGroupError as error:
+            # What a worker refused, it refused in one clear line: that line is the message.
+            for failure in error.worker_failures.values():
+                cause: BaseException | None = failure
+                while cause is not None and not isinstance(cause, TesseraError):
+                    cause = cause.__cause__ or getattr(cause, "_base_exc", None)
+                if cause is not None:
+                    raise cause from error
+            raise
+
+
+def _train_as_worker(config: dict[str, Any]) -> None:
+    """Find this worker's place and train."""
+    context = get_context()
+    use_gpu = torch.cuda.is_available()
+    device = ray.train.torch.get_device() if use_gpu else torch.device("cpu")
+    team = Team(context.get_world_rank(), context.get_world_size(), device)
+    config["function"](config["plan"], Path(config["folder"]), team)
+
+
+def _check_room(n_workers: int) -> bool:
+    """Tell whether every worker can have an accelerator; refuse if some would lack even a core."""
+    resources = ray.cluster_resources()
+    n_cores = int(resources.get("CPU", 0))
+    if n_workers > n_cores:
+        raise SettingsError(f"--train-workers must be at most the {n_cores} cores, got {n_workers}")
+    return int(resources.get("GPU", 0)) >= n_workers
+
+
+@contextmanager
+def _watching(folder: Path, watch: Callable[[Path], None] | None, every_s: float) -> Iterator[None]:
+    """Call ``watch`` from a thread while the block runs, and once after it."""
+    if watch is None:
+        yield
+        return
+    done = threading.Event()
+
+    def follow() -> None:
+        while not done.wait(every_s):
+            watch(folder)
+        watch(folder)
+
+    thread = threading.Thread(target=follow, name="watch", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
