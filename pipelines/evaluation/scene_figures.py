@@ -1,0 +1,116 @@
+"""Places and pictures of particles as figures: seams, and galleries of crops."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from pipelines.evaluation.drawing import FAINT, NEUTRAL, SERIES, finish, new_figure
+from pipelines.evaluation.overlays import scale_bar, tile_crops
+
+Floats = NDArray[np.float64]
+
+
+def seam_map(
+    shape: tuple[int, int],
+    centroids_yx: Floats,
+    crosses_seam: NDArray[np.bool_],
+    *,
+    core_px: int | None,
+    uncertain_yx: Floats | None = None,
+) -> Figure:
+    """Draw where the seams between tiles lie, and which particles cross them.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Height and width of the mosaic, in pixels.
+    centroids_yx : (N, 2) ndarray
+        Centres of the particles, in pixels.
+    crosses_seam : (N,) ndarray of bool
+        Which of them were found by more than one tile.
+    core_px : int or None
+        Edge of a tile's core, in pixels; None draws no seams.
+    uncertain_yx : (M, 2) ndarray, optional
+        Where merges were uncertain, in pixels.
+    """
+    height, width = shape
+    figure, axes = new_figure(min(7.0, 0.9 + 4.7 * height / width))
+    if core_px:
+        axes.hlines(np.arange(core_px, height, core_px), 0, width, color=FAINT, linewidth=0.8)
+        axes.vlines(np.arange(core_px, width, core_px), 0, height, color=FAINT, linewidth=0.8)
+    for chosen, colour, size, name in (
+        (~crosses_seam, NEUTRAL, 3, "within one tile"),
+        (crosses_seam, SERIES[0], 9, "across a seam"),
+    ):
+        points = centroids_yx[chosen]
+        axes.scatter(
+            points[:, 1],
+            points[:, 0],
+            s=size,
+            color=colour,
+            linewidths=0,
+            label=f"{name}: {len(points)}",
+            # Beyond this many, dots as pictures are smaller than dots as drawings.
+            rasterized=len(points) > 2000,
+        )
+    if uncertain_yx is not None:
+        axes.scatter(
+            uncertain_yx[:, 1],
+            uncertain_yx[:, 0],
+            s=40,
+            marker="x",
+            color=SERIES[1],
+            label=f"uncertain merge: {len(uncertain_yx)}",
+        )
+    axes.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
+    axes.set_xlabel("x (px)")
+    axes.set_ylabel("y (px)")
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    return finish(figure)
+
+
+def gallery(
+    crops: NDArray[np.uint8],
+    captions: Sequence[str],
+    *,
+    pixel_size_nm: float | None,
+    columns: int = 8,
+    title: str = "",
+) -> Figure:
+    """Lay crops of one scale out with a caption each and a scale bar.
+
+    Parameters
+    ----------
+    crops : (N, S, S) ndarray of uint8
+        N of at least 1.
+    captions : sequence of str
+        N texts.
+    pixel_size_nm : float or None
+        Edge of a crop's pixel, in nanometres; None if unknown.
+    columns : int
+        Crops per row.
+    title : str
+        What all of them are.
+    """
+    edge = crops.shape[1]
+    gap = round(0.3 * edge)
+    columns = min(columns, len(crops))
+    sheet = tile_crops(crops, columns=columns, gap_px=gap)
+    # White above the first row too, so that no caption lies on a picture.
+    width_in = 1.0 * columns + 0.2
+    figure = Figure(
+        figsize=(width_in, width_in * (sheet.shape[0] + 2 * gap) / sheet.shape[1] + 0.4)
+    )
+    axes = figure.add_axes((0.02, 0.02, 0.96, 0.9))
+    axes.imshow(np.where(sheet == 255, 255, sheet), cmap="gray", vmin=0, vmax=255)
+    axes.set_axis_off()
+    for index, caption in enumerate(captions):
+        y, x = index // columns * (edge + gap), index % columns * (edge + gap)
+        axes.text(x + edge / 2, y + edge + gap * 0.1, caption, ha="center", va="top", size=7)
+    share, text = scale_bar(edge, pixel_size_nm)
+    axes.add_patch(Rectangle((edge * 0.06, edge * 0.9), edge * share, edge * 0.04, color="white"))
+    axes.set_title(f"{title} (bar: {text})".strip())
+    return finish(figure)
