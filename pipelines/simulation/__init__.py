@@ -1,0 +1,1 @@
+"""Simulated scenes with known truth: chiral particles in a scanning electron microscope."""
