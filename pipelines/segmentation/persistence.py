@@ -99,7 +99,7 @@ def merge_regions(
     .. [1] L. Najman and M. Schmitt, Geodesic saliency of watershed contours and hierarchical
        segmentation, IEEE TPAMI 18 (1996).
     """
-    order = np.argsort(-saddles, kind="stable")
+    order = np.argsort(-saddles)
     left, right = edges[order, 0], edges[order, 1]
     keys = saddles[order]
     alive = np.arange(len(order))

@@ -155,12 +155,25 @@ def _faces(
 ) -> tuple[Ints, Ints, NDArray[np.uint16]]:
     """Return position, segment and height of the pixels that other cores are next to."""
     height, width = core.shape
-    faces = np.zeros((height, width), dtype=np.bool_)
-    faces[0] |= core.y0 > 0
-    faces[-1] |= core.y1 < shape[0]
-    faces[:, 0] |= core.x0 > 0
-    faces[:, -1] |= core.x1 < shape[1]
-    y, x = np.nonzero(faces & (ringed[1:-1, 1:-1] > 0))
-    index = (y + 1) * ringed.shape[1] + x + 1
+    y, x = np.arange(height), np.arange(width)
+    sides = [
+        (np.zeros_like(x), x, core.y0 > 0),
+        (np.full_like(x, height - 1), x, core.y1 < shape[0]),
+        (y, np.zeros_like(y), core.x0 > 0),
+        (y, np.full_like(y, width - 1), core.x1 < shape[1]),
+    ]
+    pitch = ringed.shape[1]
+    # Corners lie on two sides and count once.
+    index = np.unique(
+        np.concatenate(
+            [
+                np.empty(0, np.int64),
+                *((sy + 1) * pitch + sx + 1 for sy, sx, is_seam in sides if is_seam),
+            ]
+        )
+    )
+    heights = ringed.reshape(-1)[index]
+    index, heights = index[heights > 0], heights[heights > 0]
     found = segments[np.searchsorted(pixels, index)]
-    return (y + core.y0) * shape[1] + x + core.x0, found, ringed.reshape(-1)[index]
+    py, px = np.divmod(index, pitch)
+    return (py - 1 + core.y0) * shape[1] + px - 1 + core.x0, found, heights
