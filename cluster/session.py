@@ -3,6 +3,8 @@
 import logging
 import os
 import socket
+import sys
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,14 +62,15 @@ def connect(address: str | None = None, *, num_cpus: int | None = None) -> Itera
     where = address or os.environ.get("RAY_ADDRESS") or "local"
     if where not in ("local", "auto"):
         _check_reachable(where)
-    ray.init(
-        address=where,
-        num_cpus=num_cpus if where == "local" else None,
-        include_dashboard=False if where == "local" else None,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        configure_logging=True,
-    )
+    with _stderr_without(b"Set ray log level"):
+        ray.init(
+            address=where,
+            num_cpus=num_cpus if where == "local" else None,
+            include_dashboard=False if where == "local" else None,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            configure_logging=True,
+        )
     try:
         yield
     finally:
@@ -93,11 +96,33 @@ def _check_reachable(address: str) -> None:
         raise ConnectionError(f"no Ray cluster answers at {address}: {reason}") from error
 
 
+@contextmanager
+def _stderr_without(unwanted: bytes) -> Iterator[None]:
+    """Hold back what C++ code writes to stderr, and let all lines but the unwanted one follow."""
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            held.seek(0)
+            for line in held:
+                if unwanted not in line:
+                    os.write(2, line)
+
+
 def _quieten() -> None:
     """Keep Ray from printing what our own progress already says, or what we know."""
     # The retry options have no other way to Ray Data's actors before 2.64.
     warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
     os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+    # Its C++ side warns on stderr that actors with large arguments cannot be restarted once the
+    # driver has gone; then nobody wants them.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     for name in ("ray", "ray.data", "ray.train", "ray.tune"):
         logging.getLogger(name).setLevel(logging.ERROR)
