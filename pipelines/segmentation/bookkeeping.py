@@ -223,8 +223,10 @@ class Commits:
         replace_rows(self._archive, "particles", rows, where=f"mosaic in ({names})")
         entries = [self._entry(plan, solution) for plan, solution in self._waiting]
         append_entries(self._archive, entries)
-        for plan, _ in self._waiting:
-            plan.scratch.remove()
+        for plan, solution in self._waiting:
+            # Whoever tries the missing tiles again will need the others' parts.
+            if not solution.summary["gaps"]:
+                plan.scratch.remove()
         self.entries.extend(entries)
         self._waiting = []
 

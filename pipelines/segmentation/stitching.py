@@ -170,7 +170,8 @@ def _in_mosaic(tiles: Sequence[TileParts], first_segment: Ints, particle: Ints) 
     n_particles = int(particle.max(initial=-1)) + 1
     corner = np.full((n_particles, 2), np.iinfo(np.int64).max)
     np.minimum.at(corner, particle, rows[:, [Sum.MIN_Y, Sum.MIN_X]])
-    origins = np.array([[tile.core.y0, tile.core.x0] for tile in tiles]).reshape(-1, 2)
+    corners = [(tile.core.y0, tile.core.x0) for tile in tiles]
+    origins = np.array(corners, dtype=np.int64).reshape(-1, 2)
     shift = np.repeat(origins, np.diff(first_segment), axis=0) - corner[particle]
     dy, dx, n = shift[:, 0], shift[:, 1], rows[:, Sum.AREA]
     y, x = rows[:, Sum.Y].copy(), rows[:, Sum.X].copy()

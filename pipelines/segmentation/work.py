@@ -24,7 +24,7 @@ MAX_ATTEMPTS = 3
 #: Mosaics that an actor keeps open, with their surveys.
 MAX_OPEN = 8
 #: How long an actor waits for the particles of a mosaic before it gives a tile back.
-PATIENCE_S = 30.0
+PATIENCE_S = 5.0
 POLL_S = 0.005
 DONE, FAILED, FULL, EARLY = "done", "failed", "full", "early"
 
@@ -96,12 +96,13 @@ class TileWorker:
     halo_px: int
     _open: dict[str, tuple[Mosaic, Survey]] = field(default_factory=dict)
     _writers: dict[str, InstanceWriter] = field(default_factory=dict)
+    _given_up: set[str] = field(default_factory=set)
 
     def try_tile(self, task: TileTask) -> TileResult:
         """Segment a tile and keep its parts; an error that lasts ends as a result."""
         started = time.monotonic()
         scratch = Scratch(Path(task.scratch))
-        reason = "its process died"
+        reason = f"its process died {MAX_ATTEMPTS} times"
         while (attempts := scratch.begin_attempt(task.unit)) < MAX_ATTEMPTS:
             try:
                 digest, solution = self._work(task, scratch)
@@ -121,7 +122,9 @@ class TileWorker:
         started = time.monotonic()
         scratch = Scratch(Path(task.scratch))
         while (ids := scratch.read_ids(task.unit)) is None:
-            if time.monotonic() - started > PATIENCE_S:
+            # Perhaps what the others wait for is queued behind this very wait.
+            if time.monotonic() - started > PATIENCE_S or task.mosaic_key in self._given_up:
+                self._given_up.add(task.mosaic_key)
                 return TileResult(EARLY)
             time.sleep(POLL_S)
         try:

@@ -1,0 +1,276 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pipelines.archive import particle_id
+from pipelines.errors import StorageFullError
+from pipelines.ledger import QUARANTINED, read_entries
+from pipelines.mosaic.ome_zarr import has_instances, open_instances
+from pipelines.quarantine import list_quarantine
+from pipelines.records import Window
+from pipelines.segmentation.plan import plan_segmentation
+from pipelines.tables import read_rows, table_version
+
+WHOLE = Window(0, 0, 200, 150)
+
+
+@pytest.fixture
+def image(here):
+    return here.draw_discs((200, 150))
+
+
+def particles(archive):
+    return read_rows(archive, "particles").sort_by(
+        [("mosaic", "ascending"), ("instance", "ascending")]
+    )
+
+
+def drop_seams(table):
+    return table.drop_columns(["crosses_seam"])
+
+
+def test_every_particle_has_one_id_one_row_and_its_measurements(archive, here, image):
+    here.add_mosaic(archive, "m", image)
+
+    (entry,), n_tiles = here.segment(archive)
+
+    instances = open_instances(archive.mosaic("m")).read(WHOLE)
+    rows = particles(archive)
+    summary = json.loads(entry.result)
+    assert n_tiles == 12
+    assert rows["instance"].to_pylist() == list(range(1, 36))
+    assert rows["particle_id"].to_pylist() == [particle_id("m", i) for i in range(1, 36)]
+    assert np.unique(instances).tolist() == list(range(36))
+    assert rows["area_px"].to_pylist() == np.bincount(instances.ravel())[1:].tolist()
+    assert summary["instances"] == 35
+    assert summary["crossing_seams"] == sum(rows["crosses_seam"].to_pylist()) > 0
+    assert set(rows["segmentation"].to_pylist()) == {summary["digest"]}
+    assert open_instances(archive.mosaic("m")).attributes["segmentation"] == summary["digest"]
+
+
+def test_the_size_of_the_tiles_changes_nothing_that_can_be_seen(archive, tmp_path, here, image):
+    here.add_mosaic(archive, "m", image)
+    here.segment(archive)
+    small = open_instances(archive.mosaic("m")).read(WHOLE), particles(archive)
+    (archive.table("ledger")).rename(tmp_path / "forgotten")
+
+    here.segment(archive, core_px=256, halo_px=500)
+
+    assert np.array_equal(open_instances(archive.mosaic("m")).read(WHOLE), small[0])
+    assert particles(archive).drop_columns(["crosses_seam"]) == small[1].drop_columns(
+        ["crosses_seam"]
+    )
+
+
+def test_what_is_finished_is_left_alone(archive, here, image):
+    here.add_mosaic(archive, "m", image)
+    here.add_mosaic(archive, "small", image[:60, :60])
+    here.segment(archive)
+    version = table_version(archive, "particles"), table_version(archive, "ledger")
+
+    entries, n_tiles = here.segment(archive)
+
+    assert n_tiles == 0
+    assert [entry.mosaic for entry in entries] == ["m", "small"]
+    assert (table_version(archive, "particles"), table_version(archive, "ledger")) == version
+
+
+def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(archive, here, image):
+    here.add_mosaic(archive, "m", image)
+    here.segment(archive)
+    expected = here.instance_bytes(archive, "m"), particles(archive)
+    again = type(archive)(archive.root.with_name("again"))
+    again.mosaics.mkdir(parents=True)
+    here.add_mosaic(again, "m", image)
+    here.segment(again, stop_after=5)
+    assert not has_instances(again.mosaic("m"))
+
+    _, n_tiles = here.segment(again)
+
+    assert n_tiles == 12 - 5
+    assert here.instance_bytes(again, "m") == expected[0]
+    assert particles(again) == expected[1]
+
+
+def test_a_tile_whose_parts_are_lost_or_harmed_is_done_again(archive, here, image):
+    here.add_mosaic(archive, "m", image)
+    here.segment(archive, stop_after=5)
+    files = sorted((archive.scratch / "segment").rglob("*.parts"))
+    files[0].unlink()
+    files[1].write_bytes(files[1].read_bytes()[:-1])
+
+    _, n_tiles = here.segment(archive)
+
+    assert n_tiles == 12 - 3
+
+
+def test_nothing_is_left_of_the_work_when_it_is_done(archive, here, image):
+    here.add_mosaic(archive, "m", image)
+
+    here.segment(archive)
+
+    assert list((archive.scratch / "segment").iterdir()) == []
+
+
+def test_another_segmentation_keeps_the_earlier_one_under_another_name(archive, here, image):
+    here.add_mosaic(archive, "m", image)
+    (first,), _ = here.segment(archive)
+    before = open_instances(archive.mosaic("m")).read(WHOLE)
+
+    (second,), _ = here.segment(archive, replace(here.settings, smooth_px=2.0))
+
+    kept = f"instances-{json.loads(first.result)['digest'][:8]}"
+    assert np.array_equal(open_instances(archive.mosaic("m"), kept).read(WHOLE), before)
+    assert set(particles(archive)["segmentation"].to_pylist()) == {
+        json.loads(second.result)["digest"]
+    }
+
+
+def test_only_the_rows_of_the_mosaic_at_hand_are_replaced(archive, here, image):
+    here.add_mosaic(archive, "a", image)
+    here.add_mosaic(archive, "b", image[:, ::-1])
+    here.segment(archive)
+    before = particles(archive)
+    (archive.mosaic("a")).rename(archive.root / "away")
+
+    here.segment(archive, replace(here.settings, smooth_px=2.0))
+
+    after = particles(archive)
+    assert after.filter([name == "a" for name in after["mosaic"].to_pylist()]).equals(
+        before.filter([name == "a" for name in before["mosaic"].to_pylist()])
+    )
+    assert after != before
+
+
+def test_without_a_pixel_size_there_are_no_nanometres(archive, here, image):
+    here.add_mosaic(archive, "m", image, pixel_size_nm=None)
+
+    here.segment(archive)
+
+    assert particles(archive)["area_nm2"].null_count == 35
+    assert particles(archive)["equivalent_diameter_nm"].null_count == 35
+
+
+def test_a_mosaic_without_particles_is_finished_too(archive, here):
+    here.add_mosaic(archive, "m", np.full((130, 130), 9, dtype=np.uint8))
+
+    (entry,), _ = here.segment(archive)
+
+    assert json.loads(entry.result)["instances"] == 0
+    assert not open_instances(archive.mosaic("m")).read(Window(0, 0, 130, 130)).any()
+
+
+@pytest.fixture
+def poisoned(here):
+    return replace(here.settings, method=here.poison)
+
+
+def test_a_tile_that_fails_ends_in_quarantine_and_the_rest_goes_on(archive, here, image, poisoned):
+    image[100, 140] = 251
+    here.add_mosaic(archive, "m", image)
+
+    (entry,), n_tiles = here.segment(archive, poisoned)
+
+    lost = [e for e in read_entries(archive, "segment").values() if e.status == QUARANTINED]
+    gaps = json.loads(entry.result)["gaps"]
+    assert n_tiles == 12
+    assert {e.reason for e in lost} == {"ValueError: poisoned"}
+    assert {e.attempts for e in lost} == {3}
+    assert len(gaps) == len(lost) == len(list_quarantine(archive))
+    instances = open_instances(archive.mosaic("m")).read(WHOLE)
+    for y0, x0, y1, x1 in gaps:
+        assert not instances[y0:y1, x0:x1].any()
+    assert (instances > 0).any()
+    rows = particles(archive)
+    assert rows["instance"].to_pylist() == list(range(1, rows.num_rows + 1))
+
+
+def test_a_particle_at_a_missing_tile_touches_an_edge(archive, here, image, poisoned):
+    image[100, 140] = 251
+    here.add_mosaic(archive, "m", image)
+
+    (entry,), _ = here.segment(archive, poisoned)
+
+    gaps = json.loads(entry.result)["gaps"]
+    beside = set()
+    for row in particles(archive).to_pylist():
+        for y0, x0, y1, x1 in gaps:
+            if (
+                row["bbox_y1_px"] >= y0
+                and row["bbox_y0_px"] <= y1
+                and row["bbox_x1_px"] >= x0
+                and row["bbox_x0_px"] <= x1
+            ):
+                beside.add((row["instance"], row["touches_edge"]))
+    assert True in {touches for _, touches in beside}
+
+
+def test_quarantined_tiles_wait_until_they_are_asked_for(archive, here, image, poisoned):
+    here.add_mosaic(archive, "clean", image)
+    here.segment(archive, poisoned)
+    expected = here.instance_bytes(archive, "clean")
+    poison = archive.root / "poison.py"
+    poison.write_text(POISON_SWITCH.format(flag=str(archive.root / "flag")))
+    (archive.root / "flag").touch()
+    switched = replace(here.settings, method=f"{poison}:METHOD")
+    first, n_first = here.segment(archive, switched)
+    (archive.root / "flag").unlink()
+
+    again, n_again = here.segment(archive, switched)
+    healed, n_healed = here.segment(archive, switched, retry_quarantined=True)
+
+    assert (n_first, n_again, n_healed) == (12, 0, 1)
+    assert json.loads(first[0].result) == json.loads(again[0].result)
+    assert json.loads(healed[0].result)["gaps"] == []
+    assert list_quarantine(archive) == []
+    shards = {k: v for k, v in here.instance_bytes(archive, "clean").items() if "/c/" in k}
+    assert shards == {k: v for k, v in expected.items() if "/c/" in k}
+
+
+POISON_SWITCH = """
+from pathlib import Path
+from pipelines.segmentation.methods.otsu import Otsu
+
+class Switched(Otsu):
+    def heights(self, image, window, survey, settings):
+        if Path({flag!r}).exists() and window.y0 == 0 and window.x0 == 0:
+            if window.x1 < 110 and window.y1 < 110:
+                raise ValueError("poisoned")
+        return super().heights(image, window, survey, settings)
+
+METHOD = Switched()
+"""
+
+
+def test_a_full_disk_stops_the_run_and_quarantines_nothing(archive, here, image, poisoned):
+    image[10, 10] = 253
+    here.add_mosaic(archive, "m", image)
+
+    with pytest.raises(StorageFullError, match="is full; make room"):
+        here.segment(archive, poisoned)
+
+    assert list_quarantine(archive) == []
+    assert read_entries(archive, "segment", status=QUARANTINED) == {}
+
+
+def test_particles_do_not_depend_on_other_mosaics(archive, here, image):
+    here.add_mosaic(archive, "b", image)
+    here.segment(archive)
+    alone = particles(archive)
+    here.add_mosaic(archive, "a", 255 - image)
+
+    here.segment(archive)
+
+    rows = particles(archive)
+    assert rows.filter([name == "b" for name in rows["mosaic"].to_pylist()]).equals(alone)
+
+
+def test_a_plan_says_what_is_left(archive, here, image):
+    here.add_mosaic(archive, "m", image)
+    here.segment(archive, stop_after=5)
+
+    plan = plan_segmentation(archive, ["m"], here.settings, core_px=64)
+
+    assert (plan.n_tiles, plan.n_tiles_left, len(plan.finished)) == (12, 7, 0)

@@ -1,0 +1,92 @@
+"""What only Ray can show: processes, their number and their deaths."""
+
+import json
+import os
+import signal
+import threading
+from dataclasses import replace
+
+import psutil
+import pytest
+
+from cluster.resources import ActorPool
+from pipelines.ledger import QUARANTINED, read_entries
+from pipelines.segmentation.flow import segment_mosaics
+from pipelines.segmentation.plan import plan_segmentation
+from pipelines.tables import read_rows
+
+pytestmark = [
+    pytest.mark.ray,
+    # Ray Data warns of its own settings when it copies them.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::ray.util.annotations.RayDeprecationWarning"),
+]
+
+
+def segment(archive, settings, n_workers, **options):
+    plan = plan_segmentation(archive, archive.mosaic_names(), settings, core_px=64)
+    return segment_mosaics(archive, plan, ActorPool(n_workers), **options)
+
+
+def test_one_worker_and_two_write_the_same_bytes(
+    embedded_ray, archive, tmp_path, here, monkeypatch
+):
+    image = here.draw_discs((200, 150))
+    other = type(archive)(tmp_path / "other")
+    other.mosaics.mkdir(parents=True)
+    for place in (archive, other):
+        here.add_mosaic(place, "large", image)
+        here.add_mosaic(place, "small", image[:60, :60])
+
+    segment(archive, here.settings, 1)
+    segment(other, here.settings, 2)
+
+    assert here.instance_bytes(archive, "large") == here.instance_bytes(other, "large")
+    assert here.instance_bytes(archive, "small") == here.instance_bytes(other, "small")
+    ours, theirs = (
+        read_rows(place, "particles").sort_by("particle_id") for place in (archive, other)
+    )
+    assert ours == theirs
+
+
+def test_a_tile_that_kills_its_worker_ends_in_quarantine_and_the_rest_goes_on(
+    embedded_ray, archive, here
+):
+    image = here.draw_discs((64, 300))
+    image[5, 295] = 252
+    here.add_mosaic(archive, "m", image)
+
+    (entry,) = segment(archive, replace(here.settings, method=here.poison), 2)
+
+    lost = read_entries(archive, "segment", status=QUARANTINED).values()
+    assert {tile.reason for tile in lost} == {"its process died 3 times"}
+    assert {tile.attempts for tile in lost} == {3}
+    gaps = json.loads(entry.result)["gaps"]
+    assert len(gaps) == len(lost) == 1
+    assert json.loads(entry.result)["instances"] > 10
+
+
+def test_a_worker_that_is_killed_from_outside_costs_no_tile(embedded_ray, archive, tmp_path, here):
+    image = here.draw_discs((200, 150))
+    other = type(archive)(tmp_path / "other")
+    other.mosaics.mkdir(parents=True)
+    for place in (archive, other):
+        here.add_mosaic(place, "m", image)
+    here.segment(other)
+    killed = threading.Event()
+
+    def kill_a_worker() -> None:
+        if not killed.is_set():
+            killed.set()
+            workers = [
+                child
+                for child in psutil.Process(os.getpid()).children(recursive=True)
+                if "MapWorker" in child.name() or "MapWorker" in " ".join(child.cmdline())
+            ]
+            os.kill(workers[0].pid, signal.SIGKILL)
+
+    (entry,) = segment(archive, here.settings, 2, on_tile=kill_a_worker)
+
+    assert killed.is_set()
+    assert json.loads(entry.result)["gaps"] == []
+    assert here.instance_bytes(archive, "m") == here.instance_bytes(other, "m")
