@@ -109,33 +109,29 @@ def find_regions(ringed: NDArray[np.uint16], core: Window, shape: tuple[int, int
     inside = ringed > 0
     inside[[0, -1]] = False
     inside[:, [0, -1]] = False
-    pixels = np.flatnonzero(inside)
+    pixels, ring = np.flatnonzero(inside), _ring_pixels(ringed)
     n_pixels = len(pixels)
-    nodes = np.concatenate([pixels, _ring_pixels(ringed)])
-    # Only entries of foreground pixels are ever read, so the rest need not be set.
-    rank = np.empty(flat.shape, dtype=np.int64)
-    rank[nodes] = np.arange(len(nodes))
-    code = _directions(ringed)
-    parents = np.arange(len(nodes))
-    parents[:n_pixels] = rank[pixels + _steps(pitch)[code.reshape(-1)[pixels]]]
-    parents = follow(parents)
+    parents = _parents(ringed, pixels, ring)
+    ends = follow(parents)[:n_pixels]
 
-    is_root = np.zeros(len(nodes), dtype=np.bool_)
-    is_root[parents[:n_pixels]] = True
+    is_root = np.zeros(len(parents), dtype=np.bool_)
+    is_root[ends] = True
     roots = np.flatnonzero(is_root)
-    number = np.full(len(nodes), -1, dtype=np.int64)
+    number = np.empty(len(parents), dtype=np.int64)
     number[roots] = np.arange(len(roots))
-    region = number[parents[:n_pixels]]
+    region = number.take(ends)
 
     positions = _Positions(core, shape[1], pitch)
-    exits = np.where(roots < n_pixels, -1, positions.of(nodes[roots]))
+    tops = np.concatenate([pixels, ring])[roots]
+    exits = np.where(roots < n_pixels, -1, positions.of(tops))
     owner = np.zeros(flat.shape, dtype=np.int32)
-    owner[pixels] = region + 1
-    edges, saddles = _meetings(flat, pixels, owner, positions)
-    outside = _ways_out(flat, nodes[n_pixels:], owner, len(roots), positions)
+    own = (region + 1).astype(np.int32)
+    owner[pixels] = own
+    edges, saddles = _meetings(flat, pixels, own, owner, positions)
+    outside = _ways_out(flat, ring, owner, len(roots), positions)
     # Whatever else a fragment touches is lower than where it goes on.
     outside[exits >= 0] = np.iinfo(np.int64).max
-    peaks = peak_keys(flat[nodes[roots]], positions.of(nodes[roots]))
+    peaks = peak_keys(flat[tops], positions.of(tops))
     return Regions(pixels, region, peaks, exits, edges, saddles, outside)
 
 
@@ -160,6 +156,20 @@ class _Positions:
         y, x = np.divmod(indices, self.pitch)
         rows, columns = y + (self.core.y0 - 1), x + (self.core.x0 - 1)
         return np.asarray(rows * self.width + columns)
+
+
+def _parents(ringed: NDArray[np.uint16], pixels: Ints, ring: Ints) -> Ints:
+    """Point each pixel at its highest neighbour, as indices into pixels and ring together."""
+    # Only entries of foreground pixels are ever read, so the rest need not be set.
+    rank = np.empty(ringed.size, dtype=np.int32)
+    rank[pixels] = np.arange(len(pixels), dtype=np.int32)
+    rank[ring] = np.arange(len(pixels), len(pixels) + len(ring), dtype=np.int32)
+    code = _directions(ringed).reshape(-1).take(pixels).astype(np.int64)
+    target = _steps(ringed.shape[1]).take(code)
+    target += pixels
+    parents = np.arange(len(pixels) + len(ring))
+    parents[: len(pixels)] = rank.take(target)
+    return parents
 
 
 def _directions(ringed: NDArray[np.uint16]) -> NDArray[np.uint16]:
@@ -194,10 +204,13 @@ def _ring_pixels(ringed: NDArray[np.uint16]) -> Ints:
 
 
 def _meetings(
-    flat: NDArray[np.uint16], pixels: Ints, owner: NDArray[np.int32], positions: _Positions
+    flat: NDArray[np.uint16],
+    pixels: Ints,
+    own: NDArray[np.int32],
+    owner: NDArray[np.int32],
+    positions: _Positions,
 ) -> tuple[Ints, Ints]:
     """Find the pairs of neighbouring pixels of the core that belong to two regions."""
-    own = owner[pixels]
     edges, saddles = [], []
     for direction, (dy, dx) in enumerate(LATER):
         offset = dy * positions.pitch + dx
