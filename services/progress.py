@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class Progress:
-    """Reports ``done/total``, rate and time left; redraws on a terminal, else a line now and then."""
+    """Reports how much is done, the rate, the time left; often on a terminal, else now and then."""
 
     def __init__(
         self, what: str, total: int, *, unit: str = "tiles", stream: TextIO | None = None

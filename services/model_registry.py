@@ -1,0 +1,173 @@
+"""Models in MLflow's registry: found by alias, with all that is needed to make them again."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from pipelines.archive import Archive, write_text
+from pipelines.errors import ModelError
+from pipelines.training.checkpoint import read_model
+from services.tracking import TrackedRun, open_client
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+CANDIDATE = "candidate"
+CARD_FILE = "card.json"
+#: Without any of these a model could not be made again, so it is not registered.
+REQUIRED = (
+    "seed",
+    "settings",
+    "code_version",
+    "libraries",
+    "mosaics",
+    "segmentations",
+    "label_version",
+    "label_digest",
+)
+
+
+@dataclass(frozen=True)
+class RegisteredModel:
+    """A model version, its files at hand.
+
+    Attributes
+    ----------
+    name, version : str
+        As registered.
+    folder : Path
+        Holds weights, ``config.json`` and ``card.json``.
+    config : mapping
+        What the weights are.
+    card : mapping
+        What they were made from.
+    run_id : str
+        The run that made them.
+    """
+
+    name: str
+    version: str
+    folder: Path
+    config: Mapping[str, Any]
+    card: Mapping[str, Any]
+    run_id: str
+
+    @property
+    def uri(self) -> str:
+        """The model's address."""
+        return f"models:/{self.name}/{self.version}"
+
+
+def register_model(
+    run: TrackedRun, folder: Path, *, name: str, card: Mapping[str, Any]
+) -> RegisteredModel:
+    """Register the model in ``folder`` as a new version with the alias ``candidate``.
+
+    Parameters
+    ----------
+    run : TrackedRun
+        The run that made it.
+    folder : Path
+        From `pipelines.training.checkpoint.write_model`.
+    name : str
+        Of the registered model, which is made if it is not there.
+    card : mapping
+        What the model was made from; at least `REQUIRED`.
+
+    Raises
+    ------
+    ModelError
+        If something is missing from the card, or the weights are not what the config says.
+    """
+    missing = [key for key in REQUIRED if card.get(key) in (None, "", [], {})]
+    if missing:
+        raise ModelError(f"model {name} cannot be registered without {', '.join(missing)}")
+    _, config = read_model(folder)
+    from mlflow.exceptions import MlflowException
+
+    client = run.client
+    write_text(folder / CARD_FILE, json.dumps({**card, "run_id": run.run_id}, indent=1) + "\n")
+    run.artifact(folder, "model")
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise ModelError(f"model name {name!r} is refused: {error.message}") from error
+    source = f"{client.get_run(run.run_id).info.artifact_uri}/model"
+    tags = {"weights_digest": config["weights_digest"], "label_digest": card["label_digest"]}
+    made = client.create_model_version(name, source, run.run_id, tags=tags)
+    client.set_registered_model_alias(name, CANDIDATE, made.version)
+    return RegisteredModel(name, str(made.version), folder, config, card, run.run_id)
+
+
+def load_model(
+    archive: Archive, reference: str, *, tracking_uri: str | None = None
+) -> RegisteredModel:
+    """Find a model, bring its files here and check its weights.
+
+    Parameters
+    ----------
+    archive : Archive
+        The archive whose store is asked, and whose scratch folder takes a server's files.
+    reference : str
+        ``NAME@ALIAS``, ``NAME/VERSION``, either perhaps after ``models:/``.
+    tracking_uri : str, optional
+        An MLflow server.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model, or its files are not those that were registered.
+    """
+    client = open_client(archive, tracking_uri)
+    found = _find(client, reference)
+    folder = _fetch(archive, found.source, tracking_uri)
+    try:
+        _, config = read_model(folder)
+        card = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"model {reference} cannot be read: {error}") from error
+    if config["weights_digest"] != found.tags.get("weights_digest"):
+        raise ModelError(f"model {reference}: the weights are not those that were registered")
+    return RegisteredModel(found.name, str(found.version), folder, config, card, found.run_id)
+
+
+def _find(client: "MlflowClient", reference: str) -> Any:
+    """Return MLflow's record of a model version."""
+    from mlflow.exceptions import MlflowException
+
+    text = reference.removeprefix("models:/")
+    try:
+        if "@" in text:
+            name, _, alias = text.rpartition("@")
+            return client.get_model_version_by_alias(name, alias)
+        name, _, version = text.rpartition("/")
+        if not name or not version.isdecimal():
+            raise ModelError(f"model must be NAME@ALIAS or NAME/VERSION, got {reference!r}")
+        return client.get_model_version(name, version)
+    except MlflowException as error:
+        raise ModelError(f"model {reference} is not registered") from error
+
+
+def _fetch(archive: Archive, source: str, tracking_uri: str | None) -> Path:
+    """Return the folder of a model's files, downloaded if they are not on this machine."""
+    if urlsplit(source).scheme in ("", "file"):
+        folder = Path(unquote(urlsplit(source).path))
+        if folder.is_dir():
+            return folder
+        # The archive was moved, and its store remembers where it was.
+        _, _, inside = str(folder).partition("/mlartifacts/")
+        moved = archive.root / "mlartifacts" / inside
+        if not inside or not moved.is_dir():
+            raise ModelError(f"model files are not at {folder}")
+        return moved
+    from mlflow.artifacts import download_artifacts
+
+    target = archive.scratch / "models"
+    target.mkdir(parents=True, exist_ok=True)
+    return Path(
+        download_artifacts(artifact_uri=source, dst_path=str(target), tracking_uri=tracking_uri)
+    )
