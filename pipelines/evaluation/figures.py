@@ -180,7 +180,11 @@ def confusion(matrix: NDArray[Any], classes: Sequence[str]) -> Figure:
                 Rectangle((predicted, true), 1, 1, facecolor=_MAIN, alpha=share, linewidth=0)
             )
             low, high = wilson_interval(count, total)
-            text = f"{count}\n{share:.1%}\n({low:.1%} to {high:.1%})" if total else "0"
+            text = (
+                f"{count}\n{100 * share:.1f} %\n({100 * low:.1f} to {100 * high:.1f})"
+                if total
+                else "0"
+            )
             colour = "white" if share > 0.6 else INK
             axes.text(
                 predicted + 0.5, true + 0.5, text, ha="center", va="center", color=colour, size=8
@@ -253,15 +257,17 @@ def population_ratio(
         axes.errorbar(share, row, xerr=reach, fmt="o", color=_MAIN, capsize=3, markersize=5)
     if truth is not None:
         axes.axvline(truth, color=NEUTRAL, linestyle="--", zorder=0)
-        axes.set_title(f"dashed: the truth, {truth:.1%}")
+        axes.set_title(f"dashed: the truth, {100 * truth:.1f} %")
     rows = range(len(estimates))
     axes.set_yticks(rows, list(estimates))
     axes.set_ylim(len(estimates) - 0.4, -0.6)
     # The numbers stand at the right, where no point or line crosses them.
     numbers = axes.secondary_yaxis("right")
-    numbers.set_yticks(
-        rows, [f"{share:.1%} ({low:.1%} to {high:.1%})" for share, low, high in estimates.values()]
-    )
+    shown = [
+        f"{100 * share:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
+        for share, low, high in estimates.values()
+    ]
+    numbers.set_yticks(rows, shown)
     numbers.tick_params(length=0, labelsize=8, colors=INK)
     numbers.spines["right"].set_visible(False)
     axes.set_xlim(-0.02, 1.02)

@@ -26,9 +26,15 @@ def stretch(image: NDArray[Any], *, low: float, high: float) -> Pixels:
     return grey
 
 
-def contrast_limits(image: NDArray[Any], *, tail: float = 0.5) -> tuple[float, float]:
-    """Return the grey values that ``tail`` and ``100 - tail`` percent of the pixels lie below."""
+def contrast_limits(image: NDArray[Any], *, tail: float = 0.05) -> tuple[float, float]:
+    """Return the grey values that ``tail`` and ``100 - tail`` percent of the pixels lie below.
+
+    The tails are short, so that a few particles on much background keep their shades; where
+    nearly all pixels are equal, the extremes are returned.
+    """
     low, high = np.percentile(image, [tail, 100 - tail])
+    if low == high:
+        low, high = image.min(), image.max()
     return float(low), float(high)
 
 

@@ -8,7 +8,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from pipelines.evaluation.drawing import FAINT, NEUTRAL, SERIES, finish, new_figure
-from pipelines.evaluation.overlays import scale_bar, tile_crops
+from pipelines.evaluation.overlays import tile_crops
 
 Floats = NDArray[np.float64]
 
@@ -76,7 +76,7 @@ def gallery(
     crops: NDArray[np.uint8],
     captions: Sequence[str],
     *,
-    pixel_size_nm: float | None,
+    bar: tuple[float, str],
     columns: int = 8,
     title: str = "",
 ) -> Figure:
@@ -88,8 +88,8 @@ def gallery(
         N of at least 1.
     captions : sequence of str
         N texts.
-    pixel_size_nm : float or None
-        Edge of a crop's pixel, in nanometres; None if unknown.
+    bar : (float, str)
+        Length of the scale bar as a share of a crop's width, and in words; see `scale_bar`.
     columns : int
         Crops per row.
     title : str
@@ -99,18 +99,17 @@ def gallery(
     gap = round(0.3 * edge)
     columns = min(columns, len(crops))
     sheet = tile_crops(crops, columns=columns, gap_px=gap)
-    # White above the first row too, so that no caption lies on a picture.
     width_in = 1.0 * columns + 0.2
     figure = Figure(
         figsize=(width_in, width_in * (sheet.shape[0] + 2 * gap) / sheet.shape[1] + 0.4)
     )
     axes = figure.add_axes((0.02, 0.02, 0.96, 0.9))
-    axes.imshow(np.where(sheet == 255, 255, sheet), cmap="gray", vmin=0, vmax=255)
+    axes.imshow(sheet, cmap="gray", vmin=0, vmax=255)
     axes.set_axis_off()
     for index, caption in enumerate(captions):
         y, x = index // columns * (edge + gap), index % columns * (edge + gap)
         axes.text(x + edge / 2, y + edge + gap * 0.1, caption, ha="center", va="top", size=7)
-    share, text = scale_bar(edge, pixel_size_nm)
+    share, text = bar
     axes.add_patch(Rectangle((edge * 0.06, edge * 0.9), edge * share, edge * 0.04, color="white"))
     axes.set_title(f"{title} (bar: {text})".strip())
     return finish(figure)

@@ -108,9 +108,9 @@ def test_confusion_shows_counts_shares_and_intervals_by_true_class():
 
     (axes,) = figure.axes
     cells = {(text.get_position()): text.get_text() for text in axes.texts}
-    assert cells[(1.5, 0.5)].splitlines()[:2] == ["2", "2.0%"]
-    assert cells[(0.5, 1.5)].splitlines()[:2] == ["1", "10.0%"]
-    assert cells[(1.5, 0.5)].splitlines()[2] == "(0.6% to 7.0%)"
+    assert cells[(1.5, 0.5)].splitlines()[:2] == ["2", "2.0 %"]
+    assert cells[(0.5, 1.5)].splitlines()[:2] == ["1", "10.0 %"]
+    assert cells[(1.5, 0.5)].splitlines()[2] == "(0.6 to 7.0)"
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "true")
     assert [label.get_text() for label in axes.get_yticklabels()] == ["right", "left"]
     # The first true class is the upper row.
@@ -160,8 +160,8 @@ def test_ratios_stand_one_below_the_other_with_their_numbers_and_the_truth():
     segment = axes.containers[1][2][0].get_segments()[0]
     assert np.allclose(segment[:, 0], [0.6, 0.8])
     figure.canvas.draw()
-    assert "70.0% (60.0% to 80.0%)" in texts(figure)
-    assert "72.0%" in axes.get_title()
+    assert "70.0 % (60.0 to 80.0)" in texts(figure)
+    assert "72.0 %" in axes.get_title()
 
 
 @pytest.mark.parametrize(

@@ -28,13 +28,20 @@ def test_a_flat_image_is_grey(dtype):
 
 
 def test_a_hot_pixel_does_not_decide_the_contrast():
-    image = np.tile(np.arange(100), 10)
+    image = np.tile(np.arange(100), 50)
     image[0] = 60000
 
     low, high = contrast_limits(image)
 
     assert 0 <= low < 2
     assert 97 < high < 100
+
+
+def test_a_lone_particle_on_an_even_ground_is_seen():
+    image = np.full(10_000, 40)
+    image[:3] = 200
+
+    assert contrast_limits(image) == (40, 200)
 
 
 def test_outlines_lie_inside_their_own_instance_and_between_touching_ones():
