@@ -53,7 +53,9 @@ class Settings(ClusterSettings):
     min_diameter_nm: float | None = Field(None, gt=0, description="smallest one kept, in nm")
     max_diameter_nm: float | None = Field(None, gt=0, description="largest one kept, in nm")
     clear_border: bool = Field(False, description="drop particles at the mosaic's edge")
-    core_px: int = Field(2048, description="edge of a tile: a power of two; not of the result")
+    core_px: int = Field(
+        2048, ge=64, le=16384, description="edge of a tile: a power of two; not of the result"
+    )
     halo_px: int | None = Field(
         None, ge=0, description="read around a tile; what the settings need, by default"
     )

@@ -144,6 +144,29 @@ def test_a_killed_run_is_taken_up_where_it_was_and_ends_the_same(
     assert psutil.wait_procs(workers, timeout=30)[1] == []
 
 
+def test_ctrl_c_ends_with_one_line_and_the_same_command_goes_on_from_there(
+    drill, archive, tessera, begin, digests
+):
+    stopped = begin(*drill.command(archive), DRILL_SLEEP_S=0.2)
+    stopped.wait_until(lambda: n_done(archive) >= N_TILES // 4)
+    workers = [process for process in stopped.family() if is_worker(process)]
+    stopped.interrupt()
+    status = stopped.wait()
+    n_kept = n_done(archive)
+    again = tessera(*drill.command(archive))
+
+    assert status == 130
+    lines = [line for line in stopped.stderr.splitlines() if line]
+    assert lines[-1] == "tessera: interrupted; the same command goes on from here"
+    assert all(line.startswith("segment: ") for line in lines[:-1])
+    assert stopped.stdout == ""
+    assert psutil.wait_procs(workers, timeout=30)[1] == []
+    assert N_TILES // 4 <= n_kept < N_TILES
+    assert again.returncode == 0, again.stderr
+    assert counts(again.stdout)["skipped"] == n_kept
+    assert read_result(archive, digests) == drill.result
+
+
 def test_a_killed_worker_costs_nothing_but_time(drill, archive, begin, digests):
     run = begin(*drill.command(archive), DRILL_SLEEP_S=0.2)
     run.wait_until(lambda: n_done(archive) >= N_TILES // 3)
