@@ -14,7 +14,7 @@ from pipelines.simulation.acquisition import Acquisition, TileScan, draw_acquisi
 from pipelines.simulation.particle import Hand, Particle, draw_debris, draw_particle
 from pipelines.simulation.presets import Preset
 from pipelines.simulation.render import margin, reaches, render_tile, widened
-from pipelines.simulation.scene import Scene, place, scatter
+from pipelines.simulation.scene import FULL, Scene, place, scatter, too_many
 from pipelines.simulation.truth import Sighting, flipped, sightings
 from pipelines.simulation.visibility import isolated
 from pipelines.simulation.workers import Workers
@@ -107,6 +107,9 @@ def check(order: Order) -> None:
         raise SettingsError(
             f"--size-px: must hold one particle, at least {least_px}, got {order.size_px}"
         )
+    # The exact rule needs the particles; this one spares drawing far too many of them.
+    if order.n_particles * np.pi * (0.4 * length_px) ** 2 > FULL * order.size_px**2:
+        raise too_many(order.n_particles, order.size_px)
 
 
 def draw_scene(order: Order, pool: Workers) -> tuple[Scene, Acquisition]:

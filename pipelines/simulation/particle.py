@@ -193,15 +193,16 @@ def _chip(
     """Cut one or two corners of the waist off, of those particles that are chipped."""
     chosen, count = rng.random(), int(rng.integers(1, 3))
     hits = rng.permutation(6)[:count]
-    normals = rng.normal(size=(count, 3)) * 0.35
+    skews = rng.normal(size=(count, 3)) * 0.25
     depths = rng.uniform(0.15, 0.4, size=count) * radius
     if chosen >= shapes.chipped_share:
         return solid, 0
-    for hit, skew, depth in zip(hits, normals, depths, strict=True):
+    for hit, skew, depth in zip(hits, skews, depths, strict=True):
         corner = corners[2 + hit]
         normal = corner / np.linalg.norm(corner) + skew
         normal /= np.linalg.norm(normal)
-        solid = cut(solid, normal, float(normal @ corner) - float(depth))
+        # Never near the middle: what is left must still be the particle.
+        solid = cut(solid, normal, max(float(normal @ corner - depth), 0.5 * radius))
     return solid, count
 
 

@@ -30,7 +30,7 @@ class Crowding:
     particles_per_um2: float = 14.9
     pair_share: float = 0.16
     cluster_share: float = 0.08
-    leaning_share: float = 0.3
+    leaning_share: float = 0.4
     gap_nm: float = 12.0
     debris_per_um2: float = 10.0
     debris_nm: Range = (8.0, 36.0)

@@ -75,7 +75,7 @@ def place(
     """
     reaches = np.array([particle.piece.solid.reach for particle in particles])
     if np.pi * (reaches**2).sum() > FULL * size_px**2:
-        raise _crowded(len(particles), size_px)
+        raise too_many(len(particles), size_px)
     groups = [_group(list(members), crowding, rng) for members in _deal(particles, crowding, rng)]
     # Large groups first: they would find no room among what is already there.
     order = sorted(range(len(groups)), key=lambda k: -len(groups[k]))
@@ -92,7 +92,7 @@ def place(
             if inside and board.has_room(centres, radii + gap_px):
                 break
         else:
-            raise _crowded(len(particles), size_px)
+            raise too_many(len(particles), size_px)
         board.add(centres, radii)
         for particle, (y, x) in zip(group, centres, strict=True):
             piece = replace(particle.piece, centre_yx=(float(y), float(x)))
@@ -132,14 +132,14 @@ def _group(members: list[Particle], crowding: Crowding, rng: np.random.Generator
     for member in members[1:]:
         target = placed[int(rng.integers(len(placed)))]
         angle = rng.uniform(0, 2 * np.pi)
-        leaning, depth = rng.random() < crowding.leaning_share, rng.uniform(0.12, 0.4)
+        leaning, depth = rng.random() < crowding.leaning_share, rng.uniform(0.1, 0.45)
         towards = np.array([np.sin(angle), np.cos(angle)])
         start = np.array(target.piece.centre_yx)
         distance = _contact_px(member.piece, [p.piece for p in placed], start, towards)
         if leaning:
             rise = depth * _height(target.piece) / member.piece.solid.reach
             member = _lean(member, towards, min(float(np.arctan(2 * rise)), 0.5))
-            distance *= 1 - depth / 2
+            distance *= 1 - depth
         # Half a pixel closer than contact: their outlines share a border in the image.
         y, x = start + towards * max(distance - 0.5, 0.0)
         piece = replace(member.piece, centre_yx=(float(y), float(x)))
@@ -181,7 +181,8 @@ def _height(piece: Piece) -> float:
     return float(piece.solid.corners[:, 2].max())
 
 
-def _crowded(count: int, size_px: int) -> SettingsError:
+def too_many(count: int, size_px: int) -> SettingsError:
+    """Make the error that says that so many particles do not fit."""
     return SettingsError(f"--particles: too many for {size_px} x {size_px} px, got {count}")
 
 

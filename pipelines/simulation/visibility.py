@@ -13,7 +13,7 @@ from pipelines.simulation.presets import Preset
 from pipelines.simulation.render import draw_relief
 
 #: Below this, or with less of the particle showing, its hand cannot be told.
-LEAST_VISIBILITY = 0.10
+LEAST_VISIBILITY = 0.45
 LEAST_SHOWING = 0.7
 
 _RADII, _ANGLES = 32, 128
@@ -74,7 +74,8 @@ def chirality_cue(picture: NDArray[np.float32]) -> float:
         return 0.0
     y = float((picture.sum(axis=1) * np.arange(height)).sum()) / total
     x = float((picture.sum(axis=0) * np.arange(width)).sum()) / total
-    polar = cv2.warpPolar(picture, (_RADII, _ANGLES), (x, y), min(height, width) / 2, 0)
+    how = cv2.INTER_LINEAR + cv2.WARP_FILL_OUTLIERS
+    polar = cv2.warpPolar(picture, (_RADII, _ANGLES), (x, y), min(height, width) / 2, how)
     weights = np.arange(_RADII) + 0.5
     spectrum = np.fft.rfft(polar - polar.mean(axis=0), axis=0)
     fits = np.fft.irfft((spectrum**2 * weights).sum(axis=1), n=_ANGLES)

@@ -131,7 +131,7 @@ def _write(order: "Order", mosaic: Path, n_tiles: int, pool: "Workers") -> dict[
     from pipelines.mosaic.ome_zarr import create_instances, create_mosaic
     from pipelines.simulation.assembly import gather
     from pipelines.simulation.flow import draw_scene, particles_shown, render_scene
-    from pipelines.simulation.truth import truth_rows
+    from pipelines.simulation.truth import Sighting, truth_rows
     from pipelines.tables import to_table
     from services.progress import track
 
@@ -153,8 +153,8 @@ def _write(order: "Order", mosaic: Path, n_tiles: int, pool: "Workers") -> dict[
         pixel_size_nm=order.pixel_size_nm,
         shard_px=SHARD_PX,
     )
-    found, alone = [], {}
-    tiles = []
+    found: list[Sighting] = []
+    alone: dict[int, tuple[float, int]] = {}
 
     def watched() -> Iterator[tuple[Any, Any, Any]]:
         rendered = render_scene(order, scene, acquisition, pool, block_px=SHARD_PX)
@@ -166,7 +166,6 @@ def _write(order: "Order", mosaic: Path, n_tiles: int, pool: "Workers") -> dict[
     for window, grey, ids in gather(watched(), size_px=order.size_px, block_px=SHARD_PX):
         writer.write(window.y0, window.x0, grey)
         instances.write_core(window, ids)
-        tiles.append(window)
     instances.finish()
     info = writer.finish()
     rows = truth_rows(
