@@ -13,9 +13,11 @@ INK = "#22272e"
 FAINT = "#c9ced6"
 #: What belongs to no class, and what is only for comparison.
 NEUTRAL = "#7d8791"
+#: Name of what has no label, where a figure shows it too.
+NO_LABEL = "no label"
 #: Every one has a contrast of at least 3 against white and against a dark page.
 SERIES = ("#2a86d1", "#de5f0a", "#b8479b", "#1b9e6e", "#8a7200")
-_FIXED = {"right": SERIES[0], "left": SERIES[1], "none": NEUTRAL}
+_FIXED = {"right": SERIES[0], "left": SERIES[1], "none": NEUTRAL, NO_LABEL: NEUTRAL}
 
 
 def class_colours(classes: Iterable[str]) -> dict[str, str]:

@@ -8,6 +8,8 @@ from typing import ClassVar
 from services.report.embedding import Drawing
 from services.report.images import Gallery, Picture
 
+#: Tables of more rows begin folded; rows beyond the second number are left out.
+FOLD_FROM_N, ROWS_N = 12, 500
 #: A number and the ends of its 95 % interval.
 Interval = tuple[float, float, float]
 

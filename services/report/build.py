@@ -8,7 +8,7 @@ import jinja2
 import numpy as np
 
 from pipelines.archive import Archive, write_text
-from pipelines.evaluation.drawing import class_colours
+from pipelines.evaluation.drawing import NO_LABEL, class_colours
 from pipelines.evaluation.figures import median_interval
 from pipelines.mosaic.ome_zarr import MosaicInfo, open_mosaic
 from pipelines.quarantine import list_quarantine
@@ -55,7 +55,7 @@ def write_report(archive: Archive, inputs: ReportInputs, *, name: str | None = N
             finished=finished.astimezone(UTC).strftime(_TIME),
             run_id=inputs.run_id,
             notes=inputs.notes,
-            legend=class_colours(particles.names(particles.best_label)),
+            legend=_legend(particles),
             tiles=headline(archive, infos, particles, inputs),
             sections=_sections(archive, infos, particles, figures, inputs),
         )
@@ -123,6 +123,15 @@ def _sections(
         provenance.reproduce(archive, infos, particles, version, inputs),
     ]
     return [section for section in sections if section is not None]
+
+
+def _legend(particles: Particles) -> dict[str, str]:
+    """Say which outline has which colour; nothing where all have one."""
+    labels = particles.best_label
+    names = particles.names(labels)
+    if names and not is_known(labels).all():
+        names.append(NO_LABEL)
+    return class_colours(names)
 
 
 def _environment() -> jinja2.Environment:

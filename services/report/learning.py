@@ -1,7 +1,7 @@
 """The report's models: how they learnt, and how right they and the instances are."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +10,11 @@ from pipelines.evaluation.classification import confusion_matrix, mean_interval
 from pipelines.evaluation.figures import confusion, curve_panels, reliability, training_curves
 from pipelines.evaluation.population import class_ratio
 from pipelines.randomness import generator
+from pipelines.segmentation.scoring import MosaicScore
 from services.assessment import ACHIRAL
 from services.report.blocks import (
+    FOLD_FROM_N,
+    ROWS_N,
     Block,
     Interval,
     Section,
@@ -53,17 +56,8 @@ def training(inputs: ReportInputs, figures: FigureFolder) -> Section:
 def against_truth(particles: Particles, figures: FigureFolder, inputs: ReportInputs) -> Section:
     """Compare instances and predictions with the truth, where there is truth."""
     blocks: list[Block] = []
-    rows = []
-    for name, found in sorted(inputs.scores.items()):
-        at = found.at_50
-        shares = (at.f1, at.precision, at.recall, found.at_75.f1, at.mean_matched_iou)
-        counts = (at.n_truth, at.n_found, at.n_split, at.n_merged)
-        rows.append([name, *map(score, shares), *map(str, counts)])
-    if rows:
-        head = ["mosaic", "F1", "precision", "recall", "F1 at 0.75", "mean IoU"]
-        head += ["true", "found", "split", "merged"]
-        caption = "Instances against the truth, at IoU 0.5 unless said"
-        blocks.append(Table(caption, head, rows, is_folded=len(rows) > 12))
+    if inputs.scores:
+        blocks.extend(score_table(inputs.scores))
     chosen, classes = scored(particles)
     if chosen.any():
         true = _indices(particles.true[chosen], classes)
@@ -88,6 +82,31 @@ def against_truth(particles: Particles, figures: FigureFolder, inputs: ReportInp
     return Section("truth", "Against the truth", blocks)
 
 
+def score_table(scores: Mapping[str, MosaicScore]) -> list[Block]:
+    """List how well instances agree with the truth, the worst mosaics first."""
+    # A mosaic without a particle, found or true, has no F1; it stands at the end.
+    worst_first = sorted(
+        scores.items(), key=lambda item: (np.nan_to_num(item[1].at_50.f1, nan=2.0), item[0])
+    )
+    rows = []
+    for name, found in worst_first:
+        at = found.at_50
+        shares = (at.f1, at.precision, at.recall, found.at_75.f1, at.mean_matched_iou)
+        counts = (at.n_truth, at.n_found, at.n_split, at.n_merged)
+        rows.append([name, *map(score, shares), *map(str, counts)])
+    head = ["mosaic", "F1", "precision", "recall", "F1 at 0.75", "mean IoU"]
+    head += ["true", "found", "split", "merged"]
+    caption = "Instances against the truth, at IoU 0.5 unless said"
+    table = Table(caption, head, rows[:ROWS_N], is_folded=len(rows) > FOLD_FROM_N)
+    if len(rows) <= FOLD_FROM_N:
+        return [table]
+    known = [found.at_50.f1 for found in scores.values() if not math.isnan(found.at_50.f1)]
+    median = float(np.median(known)) if known else math.nan
+    name, lowest, *_ = rows[0]
+    said = f"F1 of {len(known)} mosaics: median {score(median)}, lowest {lowest} ({name})."
+    return [Text(said), table]
+
+
 def scored(particles: Particles) -> tuple[Bools, list[str]]:
     """Choose the test particles whose truth is a class of the model, and name the classes."""
     classes = particles.order(particles.classes)
@@ -99,7 +118,7 @@ def achiral_control(particles: Particles) -> Text | None:
     """Say how particles without a hand are predicted: evenly, if nothing but the hand is seen."""
     if ACHIRAL in particles.classes or not {"right", "left"} <= set(particles.classes):
         return None
-    said = particles.predicted[particles.is_test & (particles.true == ACHIRAL)]
+    said = particles.predicted[particles.is_held_out & (particles.true == ACHIRAL)]
     ratio = class_ratio(int((said == "right").sum()), int(is_known(said).sum()))
     if not ratio.n_total:
         return None

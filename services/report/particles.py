@@ -48,9 +48,10 @@ class Particles:
         Classes of the model, in the order of ``probabilities``; empty without predictions.
     probabilities : (N, K) array
         Nan where there is no prediction.
+    is_held_out : (N,) bool array
+        Particles that the model was not trained on, as far as that is known.
     is_test : (N,) bool array
-        Particles that may be used to score the model: their class is known and can be told
-        from the image, and they were not trained on.
+        Those of them that score the model: their class is known, and the image shows it.
     """
 
     ids: NDArray[np.int64]
@@ -69,6 +70,7 @@ class Particles:
     true: Strings
     classes: tuple[str, ...]
     probabilities: Floats
+    is_held_out: Bools
     is_test: Bools
     model_uri: str | None
 
@@ -125,16 +127,17 @@ def read_particles(archive: Archive, inputs: ReportInputs) -> Particles:
     model_uri, predictions = _predictions(archive, inputs.model_uri)
     classes, probabilities = _probabilities(ids, predictions)
     true = np.full(len(ids), None, dtype=object)
-    is_test = np.zeros(len(ids), dtype=bool)
+    is_shown = np.zeros(len(ids), dtype=bool)
     for mosaic, score in inputs.scores.items():
         known = true_labels(archive, mosaic, score.matches)
         found = _align(ids, known, "label")
         true = np.where(is_known(found), found, true)
-        is_test |= _align(ids, known, "determinable") == True  # noqa: E712
+        is_shown |= _align(ids, known, "determinable") == True  # noqa: E712
+    is_held_out = np.ones(len(ids), dtype=bool)
     if inputs.test_particles is not None:
-        is_test &= np.isin(ids, np.fromiter(inputs.test_particles, np.int64))
+        is_held_out = np.isin(ids, np.fromiter(inputs.test_particles, np.int64))
     elif inputs.held_out:
-        is_test &= np.isin(columns["mosaic"].astype(str), list(inputs.held_out))
+        is_held_out = np.isin(columns["mosaic"].astype(str), list(inputs.held_out))
     return Particles(
         ids=ids,
         mosaic=columns["mosaic"],
@@ -152,7 +155,8 @@ def read_particles(archive: Archive, inputs: ReportInputs) -> Particles:
         true=true,
         classes=classes,
         probabilities=probabilities,
-        is_test=is_test,
+        is_held_out=is_held_out,
+        is_test=is_held_out & is_shown,
         model_uri=model_uri,
     )
 

@@ -10,15 +10,25 @@ from pipelines.archive import Archive
 from pipelines.evaluation.scene_figures import seam_map
 from pipelines.ledger import read_entries
 from pipelines.mosaic.ome_zarr import MosaicInfo, has_instances, open_instances, open_mosaic
-from services.report.blocks import Block, Section, Table, Text, number, percent, score
+from services.report.blocks import (
+    FOLD_FROM_N,
+    ROWS_N,
+    Block,
+    Section,
+    Table,
+    Text,
+    number,
+    percent,
+    score,
+)
 from services.report.embedding import FigureFolder
 from services.report.images import THUMBNAIL_PX, draw_cut_out, draw_overview
 from services.report.inputs import ReportInputs
 from services.report.particles import Particles, is_known
 from services.report.population import share_of, target_class
 
-#: Pictures and rows beyond these are left out, and the report says so.
-THUMBNAILS_N, ROWS_N = 8, 500
+#: Pictures beyond these are left out, and the report says so.
+THUMBNAILS_N = 8
 
 
 def mosaics(
@@ -87,7 +97,9 @@ def seams(
         blocks.append(Text("No particle crosses a seam between tiles."))
     head = ["mosaic", "particles", "across seams", "links", "uncertain merges", "missing tiles"]
     shown = _capped(rows)
-    blocks.append(Table("Seams, most crossed first", head, shown, is_folded=len(shown) > 12))
+    blocks.append(
+        Table("Seams, most crossed first", head, shown, is_folded=len(shown) > FOLD_FROM_N)
+    )
     blocks.append(
         Text(
             "Every particle is one instance, whatever tiles it lies in. Links join the pieces of "
@@ -130,7 +142,7 @@ def _table(
         found = inputs.scores.get(info.name)
         row.append(score(found.at_50.f1 if found else None))
         rows.append(row)
-    return Table("What was found", head, _capped(rows), is_folded=len(rows) > 12)
+    return Table("What was found", head, _capped(rows), is_folded=len(rows) > FOLD_FROM_N)
 
 
 def _median(particles: Particles, rows: np.ndarray[Any, Any]) -> str:

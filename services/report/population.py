@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from pipelines.evaluation.drawing import NO_LABEL
 from pipelines.evaluation.figures import population_ratio
 from pipelines.evaluation.population import class_ratio, correct_ratio_by_test
 from pipelines.randomness import generator
@@ -23,7 +24,10 @@ from services.report.particles import Particles, Strings, is_known
 #: A truth that is known of a smaller share of the particles is not that of the population.
 _TRUTH_SHARE = 0.9
 _INDEPENDENT = "Intervals take particles as independent."
-_UNCORRECTED = "Predictions are not corrected for the model's errors, as these are not known."
+_UNCORRECTED = (
+    "Predictions are not corrected for the model's errors: that takes test particles of both "
+    "classes."
+)
 _CORRECTED = (
     "The correction uses how often the model is right and wrong on the test particles; it holds "
     "for populations that differ from them in their ratio alone."
@@ -32,14 +36,16 @@ _CORRECTED = (
 
 def population(particles: Particles, figures: FigureFolder, inputs: ReportInputs) -> Section:
     """Count labels, and estimate shares by labels, by predictions, and corrected."""
-    columns = {"given labels": particles.given, "predictions": particles.predicted}
+    columns = {"given labels": particles.given}
+    if has_predictions := is_known(particles.predicted).any():
+        columns["predictions"] = particles.predicted
     if is_known(particles.true).any():
         columns["truth, where known"] = particles.true
     names = particles.names(np.concatenate(list(columns.values())))
     if not names:
         return Section("population", "Population", [Text("Nothing is labelled or predicted yet.")])
     rows = [[name, *(str((labels == name).sum()) for labels in columns.values())] for name in names]
-    rows.append(["no label", *(str((~is_known(labels)).sum()) for labels in columns.values())])
+    rows.append([NO_LABEL, *(str((~is_known(labels)).sum()) for labels in columns.values())])
     blocks: list[Block] = [Table("Particles by class", ["class", *columns], rows)]
     if contradictions := count_contradictions(particles):
         blocks.append(contradictions)
@@ -58,9 +64,11 @@ def population(particles: Particles, figures: FigureFolder, inputs: ReportInputs
             f"{name} {percent(share)} ({percent_between(low, high)})"
             for name, (share, low, high) in estimates.items()
         )
-        remark = _CORRECTED if CORRECTED in estimates else _UNCORRECTED
         blocks.append(figures.add("population", figure, alt))
-        blocks.append(Text(f"{_INDEPENDENT} {remark}"))
+        remarks = [_INDEPENDENT]
+        if has_predictions:
+            remarks.append(_CORRECTED if CORRECTED in estimates else _UNCORRECTED)
+        blocks.append(Text(" ".join(remarks)))
     return Section("population", "Population", blocks)
 
 

@@ -9,10 +9,20 @@ from pipelines.archive import Archive
 from pipelines.mosaic.ome_zarr import MosaicInfo
 from pipelines.quarantine import list_quarantine
 from services.label_store import LabelVersion
-from services.report.blocks import Block, Code, Section, Table, Text, number, percent
+from services.report.blocks import (
+    FOLD_FROM_N,
+    ROWS_N,
+    Block,
+    Code,
+    Section,
+    Table,
+    Text,
+    number,
+    percent,
+)
 from services.report.inputs import ReportInputs
 from services.report.particles import Particles, is_known
-from services.report.places import ROWS_N, segmentations
+from services.report.places import segmentations
 from services.versions import code_version, library_versions
 
 _UNKNOWN = "not recorded"
@@ -100,7 +110,7 @@ def reproduce(
         for info in infos[:ROWS_N]
     ]
     head = ["mosaic", "digest of pixels", "digest of segmentation"]
-    blocks.append(Table("Digests", head, rows, 3, is_folded=len(rows) > 12))
+    blocks.append(Table("Digests", head, rows, 3, is_folded=len(rows) > FOLD_FROM_N))
     versions = [[name, text] for name, text in library_versions().items()]
     blocks.append(Table("Libraries", ["library", "version"], versions, 2, is_folded=True))
     return Section("reproduce", "How to make this again", blocks)

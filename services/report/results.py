@@ -3,6 +3,7 @@
 import numpy as np
 
 from pipelines.archive import Archive
+from pipelines.evaluation.drawing import NO_LABEL
 from pipelines.evaluation.figures import size_distribution
 from pipelines.randomness import generator
 from services.report.blocks import Block, Section, Table, Text, count, number
@@ -26,7 +27,7 @@ def sizes(particles: Particles, figures: FigureFolder) -> Section:
     names = particles.names(labels[chosen])
     parts = {name: values[chosen & (labels == name)] for name in names}
     if (without := chosen & ~is_known(labels)).any():
-        parts["no label" if names else "all particles"] = values[without]
+        parts[NO_LABEL if names else "all particles"] = values[without]
     figure = size_distribution(parts, unit="nm" if unit == "nm" else "px")
     rows = []
     for name, of_class in [("all", values[chosen]), *(parts.items() if len(parts) > 1 else ())]:

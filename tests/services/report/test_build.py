@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from pipelines.evaluation.drawing import class_colours
 from pipelines.ledger import Entry, append_entries
 from pipelines.mosaic.ome_zarr import open_mosaic, write_mosaic
 from pipelines.quarantine import Quarantined, put_in_quarantine
@@ -221,6 +222,18 @@ def test_particles_without_any_label_are_shown_all_the_same(scene):
 
     assert "Equivalent diameter (px)" in page.text
     assert "particles (3 shown" in page.text
+
+
+def test_the_legend_names_the_colours_of_outlines(scene):
+    scene.add_mosaic("m")
+    scene.label("m", ["right", "left", None])
+
+    text = write_report(scene.archive, ReportInputs()).read_text(encoding="utf-8")
+
+    entries = re.findall(r'<i style="background: (#\w+)"></i>([\w ]+)<', text)
+    assert dict((name, colour) for colour, name in entries) == class_colours(
+        ["right", "left", "no label"]
+    )
 
 
 def test_a_mosaic_that_was_not_segmented_is_shown(scene):

@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from services.report import learning
 from services.report.embedding import FigureFolder
 from services.report.inputs import ReportInputs
 from services.report.learning import (
@@ -80,7 +83,7 @@ def test_segmentation_is_scored_where_no_model_was_trained(scene, figures):
 def test_particles_without_a_hand_are_a_control(scene):
     scene.add_mosaic("m")
     scene.predict("m", [0.9, 0.9, 0.1])
-    scene.know("m", ["none", "none", "none"])
+    scene.know("m", ["none"] * 3, determinable=[False] * 3)
     particles = read_particles(scene.archive, ReportInputs(scores={"m": scene.score("m")}))
 
     text = achiral_control(particles).text
@@ -94,3 +97,18 @@ def test_without_such_particles_there_is_no_control(scene):
     scene.predict("m", [0.9, 0.9, 0.1])
 
     assert achiral_control(read_particles(scene.archive, ReportInputs())) is None
+
+
+def test_many_mosaics_are_summed_up_and_the_worst_comes_first(scene, figures, monkeypatch):
+    monkeypatch.setattr(learning, "FOLD_FROM_N", 1)
+    scene.add_mosaic("a")
+    good = scene.score("a")
+    half = replace(good.at_50, n_matched=1)
+    nothing = replace(good.at_50, n_matched=0, n_truth=0, n_found=0)
+    scores = {"a": good, "b": replace(good, at_50=half), "0": replace(good, at_50=nothing)}
+
+    text, table = learning.score_table(scores)
+
+    assert text.text == "F1 of 2 mosaics: median 0.667, lowest 0.333 (b)."
+    assert [row[0] for row in table.rows] == ["b", "a", "0"]
+    assert table.is_folded
