@@ -22,14 +22,20 @@ UNCERTAIN_SHARE = 0.1
 
 @dataclass(frozen=True)
 class SplitRule:
-    """When two peaks stay apart: the lower rises above the saddle by at least both of these."""
+    """When two peaks stay apart: the lower rises above the saddle by at least both of these.
+
+    Equal heights are never apart, whatever the rule: a plateau is one.
+    """
 
     height: float
     fraction: float
 
     def limit(self, peak_heights: Ints) -> NDArray[np.float64]:
         """Return the least persistence at which a peak of this height stays."""
-        return np.asarray(np.maximum(self.height, self.fraction * peak_heights))
+        limits: NDArray[np.float64] = np.maximum(
+            max(self.height, 1.0), self.fraction * peak_heights
+        )
+        return limits
 
 
 @dataclass(frozen=True)

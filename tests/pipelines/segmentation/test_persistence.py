@@ -55,8 +55,9 @@ def test_a_low_peak_joins_the_neighbour_across_its_saddle_and_not_the_highest_on
     assert merged.segment.tolist() == [0, 1, 1]
 
 
-def test_equal_peaks_on_one_level_are_one():
-    merged = merge_regions(peaks(7, 7), np.array([[1, 0]]), saddles(7), rule=SplitRule(1, 0))
+@pytest.mark.parametrize("height", [0, 1, 5])
+def test_equal_peaks_on_one_level_are_one(height):
+    merged = merge_regions(peaks(7, 7), np.array([[1, 0]]), saddles(7), rule=SplitRule(height, 0))
 
     assert merged.segment.tolist() == [0, 0]
 
