@@ -1,0 +1,146 @@
+"""``tessera predict``: calibrated class probabilities of every particle."""
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from pipelines.archive import Archive, open_archive
+from services.lock import hold
+from services.outcome import Outcome
+from services.settings import ClusterSettings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from services.model_registry import RegisteredModel
+
+#: From so many particles on, actors are worth their start.
+STREAM_FROM_N_PARTICLES = 50_000
+
+
+class Settings(ClusterSettings):
+    """Classify every particle with a registered model: calibrated probabilities in a table."""
+
+    model: str = Field(description="NAME@ALIAS or NAME/VERSION, such as particles@candidate")
+    mosaic: tuple[str, ...] = Field((), description="only these mosaics (GLOB); repeatable")
+    tracking_uri: str | None = Field(
+        None, description="MLflow server; by default a database in the archive"
+    )
+
+
+def execute(settings: Settings) -> Outcome:
+    """Classify the archive's particles."""
+    archive = open_archive(settings.archive)
+    with hold(archive):
+        return perform(archive, settings)
+
+
+def perform(archive: Archive, settings: Settings) -> Outcome:
+    """Classify, inside the caller's lock and Ray session if there are."""
+    from pipelines.classifiers.model import check_pixel_size
+    from pipelines.digests import digest_rows
+    from pipelines.errors import LabelError
+    from pipelines.ledger import DONE, Entry, append_entries, read_entries, work_key
+    from pipelines.mosaic.ome_zarr import open_mosaic
+    from pipelines.tables import read_rows
+    from services.model_registry import load_model
+    from services.selection import select_mosaics
+    from services.versions import code_version
+
+    names = select_mosaics(archive, settings.mosaic).chosen
+    model = load_model(archive, settings.model, tracking_uri=settings.tracking_uri)
+    infos = [open_mosaic(archive.mosaic(name)).info for name in names]
+    for info in infos:
+        check_pixel_size(model.config, info.name, info.pixel_size_nm)
+    rows = read_rows(
+        archive,
+        "particles",
+        columns=["particle_id", "mosaic", "instance", "segmentation", "centroid_y_px",
+                 "centroid_x_px", "orientation_rad"],
+        filters=[("mosaic", "in", list(names))],
+    ).sort_by("particle_id")  # fmt: skip
+    if not rows.num_rows:
+        raise LabelError(f"archive {archive.root} has no particles: run tessera segment first")
+    content = digest_rows(rows, rows.column_names)
+    key = work_key("predict", 1, content, model.config["weights_digest"], model.uri)
+    done = key in read_entries(archive, "predict", status=DONE)
+    if not done:
+        _classify(archive, settings, model, rows)
+        append_entries(archive, [Entry(key, "predict", "", model.uri, code_version=code_version())])
+    said = read_rows(
+        archive,
+        "predictions",
+        columns=["label"],
+        filters=[("model_uri", "=", model.uri), ("mosaic", "in", list(names))],
+    )
+    counts = Counter(said["label"].to_pylist())
+    return Outcome(
+        "predicted",
+        {
+            **({"unchanged": True} if done else {}),
+            "particles": said.num_rows,
+            "model": model.uri,
+            **{name: counts[name] for name in model.config["classes"]},
+        },
+    )
+
+
+def _classify(
+    archive: Archive, settings: Settings, model: "RegisteredModel", rows: "pa.Table"
+) -> None:
+    """Predict, and replace what the same model said of the same mosaics before."""
+    import numpy as np
+
+    from pipelines.classifiers.flow import predict_here, predict_on_ray
+    from pipelines.classifiers.model import load_classifier
+    from pipelines.mosaic.ome_zarr import open_mosaic
+    from pipelines.tables import replace_rows, to_table
+    from services.learning_set import to_particles
+    from services.progress import Progress
+
+    classifier = load_classifier(model.folder)
+    names = sorted(set(rows["mosaic"].to_pylist()))
+    crops = classifier.view.crops(
+        [archive.mosaic(name) for name in names],
+        [open_mosaic(archive.mosaic(name)).info.pixel_size_nm for name in names],
+        to_particles(rows, names),
+    )
+    progress = Progress("predict", rows.num_rows, unit="particles")
+    probabilities = np.zeros((rows.num_rows, len(classifier.classes)))
+    wants_ray = bool(settings.address or settings.workers)
+    if wants_ray or rows.num_rows >= STREAM_FROM_N_PARTICLES:
+        from cluster.resources import ActorPool, n_workers
+        from cluster.session import connect
+
+        with connect(settings.address):
+            pool = ActorPool(n_workers(settings.workers))
+            for where, found in predict_on_ray(model.folder, crops, pool=pool):
+                probabilities[where] = found
+                progress.advance(len(where))
+    else:
+        for where, found in predict_here(classifier, crops):
+            probabilities[where] = found
+            progress.advance(len(where))
+    best = probabilities.argmax(axis=1)
+    table = to_table(
+        "predictions",
+        {
+            "particle_id": rows["particle_id"],
+            "mosaic": rows["mosaic"],
+            "instance": rows["instance"],
+            "label": [classifier.classes[i] for i in best],
+            "confidence": probabilities.max(axis=1),
+            "classes": [classifier.classes] * rows.num_rows,
+            "probabilities": probabilities.tolist(),
+            "model_uri": [model.uri] * rows.num_rows,
+            "label_version": [model.card["label_version"]] * rows.num_rows,
+        },
+    )
+    quoted = ", ".join(f"'{name}'" for name in names)
+    replace_rows(
+        archive,
+        "predictions",
+        table,
+        where=f"model_uri = '{model.uri}' AND mosaic IN ({quoted})",
+    )

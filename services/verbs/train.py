@@ -1,0 +1,231 @@
+"""``tessera train``: learn a classifier from labels that may be wrong, and register it."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from pipelines.archive import Archive, open_archive
+from services.lock import hold
+from services.outcome import Outcome
+from services.progress import Progress, note
+from services.settings import ClusterSettings
+
+if TYPE_CHECKING:
+    from services.tracking import TrackedRun
+    from services.train_plan import Planned
+
+STAGE = "train"
+
+
+class Settings(ClusterSettings):
+    """Train a classifier of particles on a version of the labels, and register the model.
+
+    Particles are split by their id: most are trained on; some, with the labels as they are, watch
+    over training; some are kept for testing, if their truth is known. Mosaics of --hold-out are
+    tested on alone. Classes of a --mirror-pair are each other's mirror image, so that labels of
+    one alone are enough. The model becomes NAME@candidate. An interrupted training goes on with
+    the same command, and a finished one is not done again.
+    """
+
+    method: str = Field("ce", description="way of learning: ce")
+    name: str = Field("classifier", description="name of the registered model")
+    mosaic: tuple[str, ...] = Field(
+        (), description="mosaics (GLOB) to train on; all by default; repeatable"
+    )
+    hold_out: tuple[str, ...] = Field(
+        (), description="mosaics (GLOB) never to train on, kept for testing; repeatable"
+    )
+    label_version: int | None = Field(None, ge=0, description="labels to learn; the newest if none")
+    mirror_pair: tuple[str, ...] = Field(
+        ("right:left",), description="classes (CLASS:CLASS) that a mirror exchanges; repeatable"
+    )
+    antisymmetric: bool = Field(
+        True,
+        description="build the mirror into the network, instead of training on mirror images too",
+    )
+    aligned: bool = Field(False, description="turn major axes upright before looking")
+    field_nm: float | None = Field(
+        None, gt=0, description="edge of the square seen, in nm; by the particles' sizes if none"
+    )
+    field_px: float | None = Field(None, gt=0, description="the same in px of the mosaic")
+    input_px: int = Field(
+        64, ge=16, le=512, multiple_of=8, description="edge of the network's input, in its px"
+    )
+    padding: Literal["constant", "reflect"] = Field(
+        "constant", description="what lies beyond a mosaic's edge"
+    )
+    network: Literal["polar", "compact"] = Field(
+        "polar", description="polar knows no direction; compact is a plain network"
+    )
+    width: Literal["slim", "wide"] = Field("slim", description="slim for processors; wide for GPUs")
+    epochs: int = Field(30, ge=1, description="passes over the particles")
+    patience: int = Field(
+        0, ge=0, description="stop after so many epochs without gain on the select part; 0: never"
+    )
+    batch_size: int = Field(64, ge=1, description="particles per step")
+    learning_rate: float = Field(3e-3, gt=0, description="peak learning rate")
+    weight_decay: float = Field(0.05, ge=0, description="decay of the weights")
+    dropout: float = Field(0.0, ge=0, lt=1, description="share of features dropped in training")
+    rotations: Literal[1, 2, 4, 8] = Field(
+        1, description="rotations that predictions are averaged over"
+    )
+    select_share: float = Field(
+        0.15, gt=0, lt=1, description="share of particles that watch over training, 0 to 1"
+    )
+    test_share: float = Field(0.1, ge=0, lt=1, description="share kept for testing, 0 to 1")
+    cache_mb: int = Field(1024, ge=1, description="memory for crops, in MB per worker")
+    train_workers: int = Field(
+        0, ge=0, description="processes that train together; 0: this process, without Ray"
+    )
+    tracking_uri: str | None = Field(
+        None, description="MLflow server; by default a database in the archive"
+    )
+
+
+def execute(settings: Settings) -> Outcome:
+    """Train on an archive."""
+    archive = open_archive(settings.archive)
+    with hold(archive):
+        return perform(archive, settings)
+
+
+def perform(archive: Archive, settings: Settings) -> Outcome:
+    """Train, test and register, inside the caller's lock and Ray session if there are."""
+    from pipelines.digests import digest_json
+    from pipelines.ledger import DONE, Entry, append_entries, read_entries
+    from services import tracking
+    from services.train_plan import plan_training
+    from services.versions import code_version
+
+    # MLflow takes seconds to import: meanwhile the tables are read.
+    tracking.warm()
+    planned = plan_training(archive, settings)
+    key = digest_json([planned.key, settings.name, settings.tracking_uri])
+    if done := read_entries(archive, STAGE, status=DONE).get(key):
+        note("this model is there already: nothing it is made from has changed")
+        return Outcome("trained", {**json.loads(done.result), "unchanged": True})
+    folder = archive.scratch / STAGE / key
+    with tracking.track_run(
+        archive,
+        STAGE,
+        settings.model_dump(mode="json"),
+        tracking_uri=settings.tracking_uri,
+    ) as run:
+        values = _train_and_register(settings, planned, folder, run)
+    result = json.dumps(values)
+    append_entries(
+        archive,
+        [
+            Entry(
+                key,
+                STAGE,
+                mosaic="",
+                unit=f"{settings.name}/{values['version']}",
+                result=result,
+                settings=settings.model_dump_json(),
+                code_version=code_version(),
+                run_id=run.run_id,
+            )
+        ],
+    )
+    shutil.rmtree(folder, ignore_errors=True)
+    return Outcome("trained", values)
+
+
+def _train_and_register(
+    settings: Settings, planned: "Planned", folder: Path, run: "TrackedRun"
+) -> dict[str, Any]:
+    """Do the work of a run; return what is worth telling."""
+    from pipelines.classifiers.fit import HISTORY_FILE
+    from pipelines.classifiers.flow import train_classifier
+    from pipelines.training.splits import TRAIN
+    from services.model_registry import register_model
+    from services.train_tests import log_figures, test_model
+
+    plan = planned.plan
+    card = _card(settings, planned)
+    run.tags({name: value for name, value in card.items() if name != "settings"})
+    run.dataset(
+        "labels",
+        planned.labels.digest,
+        source=f"tables/labels@{planned.labels.version}",
+        context="training",
+    )
+    with _ray_if(settings.train_workers, settings.address):
+        watch = EpochWatch(settings.epochs)
+        model = train_classifier(plan, folder=folder, n_workers=settings.train_workers, watch=watch)
+    history = json.loads((folder / HISTORY_FILE).read_text(encoding="utf-8"))
+    run.history(history)
+    score = test_model(planned, model)
+    run.metrics(score.metrics(), step=len(history))
+    log_figures(run, history, score)
+    registered = register_model(
+        run, model, name=settings.name, card={**card, "test": score.metrics()}
+    )
+    return {
+        "method": settings.method,
+        "run": run.run_id,
+        "model": settings.name,
+        "version": registered.version,
+        "particles": int((plan.roles == TRAIN).sum()),
+        "epochs": len(history),
+        "select_accuracy": history[-1]["select_accuracy"],
+        **score.headline(),
+    }
+
+
+def _card(settings: Settings, planned: "Planned") -> dict[str, Any]:
+    """Gather what a result must carry."""
+    from services.versions import code_version, library_versions
+
+    error_rate = planned.label_error_rate
+    return {
+        "seed": settings.seed,
+        "settings": settings.model_dump(mode="json"),
+        "method": settings.method,
+        "code_version": code_version(),
+        "libraries": library_versions(),
+        "mosaics": planned.mosaics,
+        "segmentations": planned.segmentations,
+        "held_out": list(planned.held_out),
+        "label_version": planned.labels.version,
+        "label_digest": planned.labels.digest,
+        **({} if error_rate is None else {"label_error_rate": error_rate}),
+    }
+
+
+@contextmanager
+def _ray_if(n_workers: int, address: str | None) -> Iterator[None]:
+    """Connect to Ray where workers are wanted."""
+    if not n_workers:
+        yield
+        return
+    from cluster.session import connect
+
+    with connect(address):
+        yield
+
+
+class EpochWatch:
+    """Reports epochs as they appear in the training's history."""
+
+    def __init__(self, n_epochs: int) -> None:
+        self._progress = Progress("train", n_epochs, unit="epochs")
+        self._seen: int | None = None
+
+    def __call__(self, folder: Path) -> None:
+        """Look at the history, and report what is new."""
+        from pipelines.classifiers.fit import HISTORY_FILE
+
+        path = folder / HISTORY_FILE
+        n_done = len(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else 0
+        if self._seen is None and n_done:
+            note(f"train: going on after epoch {n_done}")
+        if new := n_done - (self._seen or 0):
+            self._progress.advance(new)
+        self._seen = n_done
