@@ -1,18 +1,26 @@
 """``tessera run``: the main job, stage after stage in one Ray session under one lock."""
 
 import importlib
-from collections.abc import Mapping
+import math
+import sys
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, PrivateAttr
 
 from pipelines.archive import Archive, create_archive
 from pipelines.errors import SettingsError
+from pipelines.quarantine import list_quarantine
 from services.lock import hold
 from services.outcome import Outcome
 from services.progress import note
 from services.settings import ArchiveSettings, ClusterSettings
+
+if TYPE_CHECKING:
+    from services.assessment import Assessment
+    from services.report.inputs import Step
 
 STAGES = ("ingest", "segment", "label", "train", "predict")
 #: Flags of this verb that a stage knows under another name.
@@ -46,12 +54,18 @@ class Settings(ClusterSettings):
     hold_out: tuple[str, ...] = Field(
         (), description="mosaics (GLOB) never labelled nor trained on, only predicted; repeatable"
     )
-    train_method: Literal["ce"] = Field("ce", description="training method")
+    train_method: str | None = Field(None, description="training method (see train --help)")
+    name: str = Field("particles", min_length=1, description="name of the registered model")
     epochs: int | None = Field(None, ge=1, description="training epochs (see train --help)")
     tracking_uri: str | None = Field(
         None, description="MLflow server; by default a database in the archive"
     )
     _stages: dict[str, ArchiveSettings] = PrivateAttr(default_factory=dict)
+
+    @property
+    def stages(self) -> Mapping[str, Any]:
+        """The settings of every stage."""
+        return self._stages
 
     @classmethod
     def load(cls, verb: str, toml: Path | None, flags: Mapping[str, Any]) -> Self:
@@ -59,14 +73,20 @@ class Settings(ClusterSettings):
         settings = super().load(verb, toml, flags)
         for stage in STAGES:
             stage_type = importlib.import_module(f"services.verbs.{stage}").Settings
-            settings._stages[stage] = stage_type.load(stage, toml, settings._for_stage(stage))
+            settings._stages[stage] = stage_type.load(
+                stage, toml, settings._for_stage(stage, stage_type)
+            )
         return settings
 
-    def _for_stage(self, stage: str) -> dict[str, Any]:
-        """Return the values of this verb's flags that the stage knows too."""
-        known = importlib.import_module(f"services.verbs.{stage}").Settings.model_fields
+    def _for_stage(self, stage: str, stage_type: type[ArchiveSettings]) -> dict[str, Any]:
+        """Return the values of this verb's settings that the stage knows too."""
         renamed = RENAMED.get(stage, {})
-        values = {name: getattr(self, renamed.get(name, name), None) for name in known}
+        values = {
+            name: getattr(self, renamed.get(name, name), None) for name in stage_type.model_fields
+        }
+        if stage == "predict":
+            # What the stage before registers.
+            values["model"] = f"{self.name}@candidate"
         return {name: value for name, value in values.items() if value not in (None, (), False)}
 
 
@@ -74,9 +94,12 @@ def execute(settings: Settings) -> Outcome:
     """Run the main job on an archive, which is made if it is not there."""
     if not settings.sources and not settings.archive.exists():
         raise SettingsError("SOURCE: at least one image or folder is needed for a new archive")
-    for source in settings.sources:
-        if not source.exists():
-            raise SettingsError(f"SOURCE {source} does not exist")
+    if settings.sources:
+        from pipelines.mosaic.ingest_plan import find_truth_maps
+        from pipelines.mosaic.sources import find_sources
+
+        # Refuse a wrong path before an archive is made.
+        find_truth_maps(settings.truth, find_sources(settings.sources))
     archive = create_archive(settings.archive)
     with hold(archive):
         return perform(archive, settings)
@@ -85,13 +108,104 @@ def execute(settings: Settings) -> Outcome:
 def perform(archive: Archive, settings: Settings) -> Outcome:
     """Run every stage, then score what can be scored and write the report."""
     from cluster.session import one_session
+    from services import tracking
+    from services.report.inputs import Step
 
-    n_quarantined = 0
+    tracking.warm()
+    steps: list[Step] = []
     with one_session():
         for stage in STAGES:
             note(f"== {stage}")
-            module = importlib.import_module(f"services.verbs.{stage}")
-            outcome: Outcome = module.perform(archive, settings._stages[stage])
-            n_quarantined += outcome.n_quarantined
+            started = time.monotonic()
+            outcome: Outcome = importlib.import_module(f"services.verbs.{stage}").perform(
+                archive, settings.stages[stage]
+            )
+            steps.append(Step(stage, outcome, time.monotonic() - started))
             note(outcome.line())
-    return Outcome("ran", {}, n_quarantined)
+    return _remember(archive, settings, steps)
+
+
+def _remember(archive: Archive, settings: Settings, steps: Sequence["Step"]) -> Outcome:
+    """Assess the results, track them and write the report."""
+    from services.assessment import assess
+    from services.model_registry import load_model
+    from services.report.build import write_report
+    from services.report.inputs import ReportInputs
+    from services.selection import select_mosaics
+    from services.tracking import track_run
+
+    note("== report")
+    of = {step.verb: step.outcome for step in steps}
+    trained = of["train"].values
+    model = load_model(archive, str(trained["uri"]), tracking_uri=settings.tracking_uri)
+    held_out = select_mosaics(archive, (), settings.hold_out).held_out
+    assessment = assess(archive, held_out=held_out, model_uri=model.uri)
+    whole = {
+        "run": settings.model_dump(mode="json"),
+        **{stage: own.model_dump(mode="json") for stage, own in settings.stages.items()},
+    }
+    values = _values(assessment, settings.seed)
+    with track_run(archive, "run", whole["run"], tracking_uri=settings.tracking_uri) as run:
+        run.tags(
+            {"seed": settings.seed, "model": model.uri, "label_digest": model.card["label_digest"]}
+        )
+        run.metrics({k: v for k, v in values.items() if isinstance(v, float) and math.isfinite(v)})
+        report = write_report(
+            archive,
+            ReportInputs(
+                title=f"Tessera: {archive.root.name}",
+                run_id=run.run_id[:12],
+                command=["tessera", *sys.argv[1:]],
+                seed=settings.seed,
+                steps=steps,
+                settings=whole,
+                held_out=held_out,
+                scores=assessment.mosaics,
+                history=model.card.get("history", ()),
+                model={
+                    "name": model.name,
+                    "version": model.version,
+                    "uri": model.uri,
+                    "method": str(trained["method"]),
+                    "run": model.run_id,
+                },
+                model_uri=model.uri,
+                label_version=model.card["label_version"],
+            ),
+        )
+        run.artifact(report, "report")
+    return Outcome(
+        "ran",
+        {
+            "mosaics": len(archive.mosaic_names()),
+            "particles": of["segment"].values["instances"],
+            "model": model.uri,
+            **values,
+            "report": str(report),
+        },
+        n_quarantined=len(list_quarantine(archive)),
+    )
+
+
+def _values(assessment: "Assessment", seed: int) -> dict[str, float | int | bool]:
+    """Say what was measured; where nothing is known, nothing is said."""
+    values: dict[str, float | int | bool] = {}
+    if assessment.mosaics:
+        values["instance_f1"] = assessment.instance_f1
+    if assessment.classes:
+        low, high = assessment.classes.interval(seed)
+        values |= {
+            "test_accuracy": assessment.classes.accuracy,
+            "test_accuracy_low": low,
+            "test_accuracy_high": high,
+            "test_particles": assessment.classes.n,
+        }
+    if assessment.achiral:
+        share, two_sd = assessment.achiral.ratio, assessment.achiral_two_sd
+        values |= {
+            "achiral_share": share,
+            "achiral_two_sd": two_sd,
+            "achiral_particles": assessment.achiral.n_total,
+            "achiral_even": abs(share - 0.5) <= two_sd,
+        }
+    return values
