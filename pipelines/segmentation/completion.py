@@ -107,7 +107,7 @@ def solve(
         "crossing_seams": int((particles.crosses_seam & keep).sum()),
         "links": particles.n_links,
         "uncertain": particles.n_uncertain,
-        "too_small_or_large": int((~keep).sum()),
+        "dropped": int((~keep).sum()),
         "bright": survey.bright,
         "gaps": missing,
     }

@@ -25,7 +25,7 @@ def choose_particles(
     settings: SegmentationSettings,
     pixel_size_nm: float | None,
 ) -> NDArray[np.bool_]:
-    """Tell which particles stay under the limits of size and border."""
+    """Tell which particles stay within the limits of size and border."""
     diameter_px = _diameter(particles.sums[:, Sum.AREA])
     keep = np.ones(len(particles), dtype=np.bool_)
     for unit, diameter in (("px", diameter_px), ("nm", diameter_px * (pixel_size_nm or math.nan))):
@@ -37,7 +37,22 @@ def choose_particles(
             keep &= diameter <= most
     if settings.clear_border:
         keep &= ~touches_edge(particles, shape)
+    if keep.any():
+        keep &= diameter_px >= settings.min_relative_diameter * typical_diameter(diameter_px[keep])
     return keep
+
+
+def typical_diameter(diameters: NDArray[np.float64]) -> float:
+    """Return the diameter that half of all area lies at or below, however many specks there are.
+
+    Examples
+    --------
+    >>> float(typical_diameter(np.array([1.0] * 50 + [20.0, 30.0, 31.0])))
+    30.0
+    """
+    ordered = np.sort(diameters)
+    area = np.cumsum(ordered**2)
+    return float(ordered[np.searchsorted(area, area[-1] / 2)])
 
 
 def touches_edge(particles: Particles, shape: tuple[int, int]) -> NDArray[np.bool_]:

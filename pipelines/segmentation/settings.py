@@ -44,6 +44,9 @@ class SegmentationSettings:
         and by at least this fraction of its height; otherwise they are one particle.
     min_diameter_px, max_diameter_px, min_diameter_nm, max_diameter_nm : float or None
         Limits of the diameter of the disc of equal area.
+    min_relative_diameter : float
+        The least diameter as a share of the typical one, by which debris is told from particles;
+        0 where small particles count.
     clear_border : bool
         Whether to drop particles that touch the mosaic's edge.
     """
@@ -61,6 +64,7 @@ class SegmentationSettings:
     max_diameter_px: float | None = None
     min_diameter_nm: float | None = None
     max_diameter_nm: float | None = None
+    min_relative_diameter: float = 0.3
     clear_border: bool = False
 
     def __post_init__(self) -> None:
@@ -70,8 +74,9 @@ class SegmentationSettings:
                 raise SettingsError(f"{name} must not be negative, got {value}")
         if not 1 <= self.max_radius_px <= 255:
             raise SettingsError(f"max_radius_px must be 1 to 255, got {self.max_radius_px}")
-        if not 0 <= self.split_fraction <= 1:
-            raise SettingsError(f"split_fraction must be 0 to 1, got {self.split_fraction}")
+        for name in ("split_fraction", "min_relative_diameter"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise SettingsError(f"{name} must be 0 to 1, got {getattr(self, name)}")
         if self.threshold is not None and self.threshold <= 0:
             raise SettingsError(f"threshold must be positive, got {self.threshold}")
         for unit in ("px", "nm"):

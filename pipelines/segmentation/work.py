@@ -98,6 +98,15 @@ class TileWorker:
     _writers: dict[str, InstanceWriter] = field(default_factory=dict)
     _given_up: set[str] = field(default_factory=set)
 
+    def take_tile(self, task: TileTask, *, paint: bool) -> TileResult:
+        """Segment or paint a tile; a full disk ends as a result, wherever it shows."""
+        try:
+            return self.paint_tile(task) if paint else self.try_tile(task)
+        except Exception as error:
+            if is_storage_full(error):
+                return TileResult(FULL, reason=str(error))
+            raise
+
     def try_tile(self, task: TileTask) -> TileResult:
         """Segment a tile and keep its parts; an error that lasts ends as a result."""
         started = time.monotonic()
@@ -127,14 +136,9 @@ class TileWorker:
                 self._given_up.add(task.mosaic_key)
                 return TileResult(EARLY)
             time.sleep(POLL_S)
-        try:
-            if ids.any():
-                parts = TileParts.open(scratch.parts_path(task.unit))
-                write_tile(self._writer(task.mosaic_path), parts, ids)
-        except Exception as error:
-            if is_storage_full(error):
-                return TileResult(FULL, reason=str(error))
-            raise
+        if ids.any():
+            parts = TileParts.open(scratch.parts_path(task.unit))
+            write_tile(self._writer(task.mosaic_path), parts, ids)
         return TileResult(DONE, seconds=time.monotonic() - started)
 
     def _writer(self, mosaic_path: str) -> InstanceWriter:
@@ -188,7 +192,7 @@ class TileSegmenter:
         results = []
         for i, paint in enumerate(columns["paint"]):
             task = TileTask.from_row({name: values[i] for name, values in columns.items()})
-            results.append((self._worker.paint_tile if paint else self._worker.try_tile)(task))
+            results.append(self._worker.take_tile(task, paint=paint))
         found = {
             name: [getattr(result, name) for result in results]
             for name in TileResult.__dataclass_fields__
@@ -209,4 +213,3 @@ def keep_freed_memory() -> None:
     trim_threshold, mmap_threshold = -1, -3
     mallopt(mmap_threshold, 1 << 30)
     mallopt(trim_threshold, (1 << 31) - 1)
-

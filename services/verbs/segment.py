@@ -52,6 +52,9 @@ class Settings(ClusterSettings):
     max_diameter_px: float | None = Field(None, gt=0, description="largest one kept")
     min_diameter_nm: float | None = Field(None, gt=0, description="smallest one kept, in nm")
     max_diameter_nm: float | None = Field(None, gt=0, description="largest one kept, in nm")
+    min_relative_diameter: float = Field(
+        0.3, ge=0, le=1, description="smallest one kept, as a share of the typical; 0 for all"
+    )
     clear_border: bool = Field(False, description="drop particles at the mosaic's edge")
     core_px: int = Field(
         2048, ge=64, le=16384, description="edge of a tile: a power of two; not of the result"
@@ -114,6 +117,7 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
             "skipped": plan.n_tiles - plan.n_tiles_left,
             "unchanged": len(plan.finished),
             "instances": sum(result["instances"] for result in results),
+            "dropped": sum(result["dropped"] for result in results),
             "crossing_seams": sum(result["crossing_seams"] for result in results),
             "uncertain": sum(result["uncertain"] for result in results),
             "workers": workers,

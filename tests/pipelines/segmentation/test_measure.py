@@ -143,7 +143,9 @@ def test_only_particles_within_the_limits_stay(in_tiles, image):
     _, particles = in_tiles(image, as_heights, core_px=64, halo_px=1)
 
     def stay(pixel_size_nm=2.0, **limits):
-        settings = SegmentationSettings(**{"min_diameter_px": None, **limits})
+        settings = SegmentationSettings(
+            **{"min_diameter_px": None, "min_relative_diameter": 0, **limits}
+        )
         return choose_particles(particles, image.shape, settings, pixel_size_nm).tolist()
 
     # In raster order of first pixels: at the edge, two large ones, the disc, the speck.
@@ -151,6 +153,7 @@ def test_only_particles_within_the_limits_stay(in_tiles, image):
     assert stay(min_diameter_px=8) == [True, True, True, True, False]
     assert stay(min_diameter_nm=16) == [True, True, True, True, False]
     assert stay(max_diameter_px=8) == [False, False, False, False, True]
+    assert stay(min_relative_diameter=0.3) == [True, True, True, True, False]
     assert stay(clear_border=True) == [False, True, True, True, True]
 
 
