@@ -1,5 +1,6 @@
 """The command line: flags become settings, settings a verb's call, its outcome an exit status."""
 
+import contextlib
 import enum
 import importlib
 import os
@@ -119,7 +120,9 @@ def _command(name: str) -> click.Command:
 
     def callback(settings: Path | None, as_json: bool, **flags: Any) -> int:
         given = {key: _plain(value) for key, value in flags.items()}
-        outcome = execute(settings_type.load(name, settings, given))
+        # Libraries print as they like; standard output is for the result alone.
+        with contextlib.redirect_stdout(sys.stderr):
+            outcome = execute(settings_type.load(name, settings, given))
         click.echo(outcome.json() if as_json else outcome.line())
         return outcome.status
 

@@ -158,7 +158,8 @@ def test_ctrl_c_ends_with_one_line_and_the_same_command_goes_on_from_there(
     assert status == 130
     lines = [line for line in stopped.stderr.splitlines() if line]
     assert lines[-1] == "tessera: interrupted; the same command goes on from here"
-    assert all(line.startswith("segment: ") for line in lines[:-1])
+    # Ray may remark that the workers of a command that ends are gone.
+    assert all(line.startswith("segment: ") or "(raylet)" in line for line in lines[:-1])
     assert stopped.stdout == ""
     assert psutil.wait_procs(workers, timeout=30)[1] == []
     assert N_TILES // 4 <= n_kept < N_TILES
@@ -175,7 +176,8 @@ def test_a_killed_worker_costs_nothing_but_time(drill, archive, begin, digests):
 
     assert run.wait() == 0, run.stderr
     assert len(workers) == 2
-    assert counts(run.stdout)["tiles"] == N_TILES
+    (line,) = run.stdout.splitlines()
+    assert counts(line)["tiles"] == N_TILES
     assert read_result(archive, digests) == drill.result
     assert list_quarantine(archive) == []
     assert "Traceback" not in run.stderr
