@@ -13,8 +13,8 @@ from pipelines.simulation.presets import Preset
 from pipelines.simulation.render import draw_relief
 
 #: Below this, or with less of the particle showing, its hand cannot be told.
-LEAST_VISIBILITY = 0.45
-LEAST_SHOWING = 0.7
+LEAST_VISIBILITY = 0.5
+LEAST_SHOWING = 0.75
 
 _RADII, _ANGLES = 32, 128
 
