@@ -12,8 +12,9 @@ from cluster.resources import ActorPool
 from pipelines.archive import Archive
 from pipelines.ledger import Entry, ledger_writer
 from pipelines.segmentation import work
-from pipelines.segmentation.bookkeeping import Job, Provenance, Run
+from pipelines.segmentation.commits import Provenance
 from pipelines.segmentation.plan import SegmentationPlan
+from pipelines.segmentation.run import Job, Run
 
 #: Blocks of tiles per actor: enough that no actor is idle long while another ends its last.
 BLOCKS_PER_ACTOR = 16

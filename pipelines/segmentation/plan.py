@@ -22,11 +22,16 @@ WHOLE = "mosaic"
 
 @dataclass(frozen=True)
 class TilePlan:
-    """One tile to be segmented, or segmented before."""
+    """One tile to be segmented, or segmented before.
+
+    ``recorded`` is false for a tile whose parts are there though the ledger does not know of
+    them: the run that made them was killed before it could say so.
+    """
 
     task: TileTask
     key: str
     done: Entry | None = None
+    recorded: bool = True
 
 
 @dataclass(frozen=True)
@@ -136,7 +141,7 @@ def plan_segmentation(
                 TileTask(str(mosaic.path), str(scratch.root), key, *core, alone=len(cores) == 1)
                 for core in cores
             ]
-            planned = (_plan_tile(t, entries, scratch, retry_quarantined) for t in tiles)
+            planned = (_plan_tile(name, t, entries, scratch, retry_quarantined) for t in tiles)
             mosaics.append(MosaicPlan(mosaic, key, scratch, tuple(planned)))
     return SegmentationPlan(settings, core_px, halo_px, tuple(mosaics), tuple(finished))
 
@@ -147,15 +152,22 @@ def n_gaps(entry: Entry) -> int:
 
 
 def _plan_tile(
-    task: TileTask, entries: Mapping[str, Entry], scratch: Scratch, retry_quarantined: bool
+    name: str,
+    task: TileTask,
+    entries: Mapping[str, Entry],
+    scratch: Scratch,
+    retry_quarantined: bool,
 ) -> TilePlan:
     key = digest_json([task.mosaic_key, list(task.core)])
     entry = entries.get(key)
-    usable = entry is not None and (
-        (entry.status == DONE and scratch.has_parts(task.unit, entry))
-        or (entry.status == QUARANTINED and not retry_quarantined)
-    )
-    return TilePlan(task, key, entry if usable else None)
+    if entry is not None and entry.status == QUARANTINED and not retry_quarantined:
+        return TilePlan(task, key, entry)
+    digest = scratch.find_parts(task.unit)
+    if digest is None:
+        return TilePlan(task, key)
+    recorded = entry is not None and entry.status == DONE
+    result = json.dumps({"digest": digest})
+    return TilePlan(task, key, Entry(key, STAGE, name, task.unit, result=result), recorded)
 
 
 def _stands(mosaic: Mosaic, entry: Entry) -> bool:

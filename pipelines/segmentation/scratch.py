@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.digests import digest_bytes
+from pipelines.digests import DIGEST_BYTES, digest_bytes
 from pipelines.errors import StorageFullError
-from pipelines.ledger import Entry
 from pipelines.segmentation.parts import TileParts
 from pipelines.segmentation.survey import Survey
+
+DIGEST_CHARACTERS = 2 * DIGEST_BYTES
 
 
 @dataclass(frozen=True)
@@ -29,18 +30,20 @@ class Scratch:
         return self.root / f"{unit}.parts"
 
     def write_parts(self, unit: str, parts: TileParts) -> str:
-        """Write a tile's parts, whole or not at all; return the digest of the file."""
+        """Write a tile's parts and their digest, whole or not at all; return the digest."""
         data = parts.to_bytes()
-        write_bytes(self.parts_path(unit), data)
-        return digest_bytes(data)
+        digest = digest_bytes(data)
+        write_bytes(self.parts_path(unit), data + digest.encode())
+        return digest
 
-    def has_parts(self, unit: str, entry: Entry) -> bool:
-        """Tell whether the file that the ledger speaks of is there, unharmed."""
+    def find_parts(self, unit: str) -> str | None:
+        """Return the digest of a tile's parts if they are there, unharmed."""
         try:
             data = self.parts_path(unit).read_bytes()
         except OSError:
-            return False
-        return bool(digest_bytes(data) == json.loads(entry.result).get("digest"))
+            return None
+        digest = digest_bytes(data[:-DIGEST_CHARACTERS])
+        return digest if digest.encode() == data[-DIGEST_CHARACTERS:] else None
 
     def read_survey(self) -> Survey | None:
         """Read the mosaic's survey, if it was made already."""

@@ -95,7 +95,7 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
         # Ray is neither started nor imported where there is nothing to do.
         from cluster.resources import ActorPool, n_workers
         from cluster.session import connect
-        from pipelines.segmentation.bookkeeping import Provenance
+        from pipelines.segmentation.commits import Provenance
         from pipelines.segmentation.flow import segment_mosaics
 
         with connect(settings.address):

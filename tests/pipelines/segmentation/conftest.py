@@ -12,10 +12,11 @@ from pipelines.archive import Archive, create_archive
 from pipelines.ledger import Entry, ledger_writer
 from pipelines.mosaic.ome_zarr import write_mosaic
 from pipelines.mosaic.tiling import plan_tiles
-from pipelines.segmentation.bookkeeping import Provenance, Run
+from pipelines.segmentation.commits import Provenance
 from pipelines.segmentation.painting import paint
 from pipelines.segmentation.persistence import SplitRule
 from pipelines.segmentation.plan import plan_segmentation
+from pipelines.segmentation.run import Run
 from pipelines.segmentation.settings import SegmentationSettings
 from pipelines.segmentation.stitching import Particles, stitch
 from pipelines.segmentation.tiles import segment_tile

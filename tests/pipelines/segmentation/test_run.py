@@ -106,6 +106,19 @@ def test_a_tile_whose_parts_are_lost_or_harmed_is_done_again(archive, here, imag
     assert n_tiles == 12 - 3
 
 
+def test_parts_that_a_killed_run_did_not_record_are_used_and_recorded(
+    archive, tmp_path, here, image
+):
+    here.add_mosaic(archive, "m", image)
+    here.segment(archive, stop_after=5)
+    archive.table("ledger").rename(tmp_path / "never-written")
+
+    _, n_tiles = here.segment(archive)
+
+    assert n_tiles == 12 - 5
+    assert len(read_entries(archive, "segment", status="done")) == 12 + 1
+
+
 def test_nothing_is_left_of_the_work_when_it_is_done(archive, here, image):
     here.add_mosaic(archive, "m", image)
 

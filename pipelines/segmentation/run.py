@@ -1,37 +1,20 @@
-"""What the driver keeps of a run: which tiles are done, what is ready to be committed."""
+"""A segmentation under way, as the driver sees it: which tiles are done, and what that allows."""
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
-
-import pyarrow as pa
+from dataclasses import dataclass, replace
 
 from pipelines.archive import Archive
 from pipelines.errors import StorageFullError
-from pipelines.ledger import DONE, QUARANTINED, Entry, LedgerWriter, append_entries
+from pipelines.ledger import QUARANTINED, Entry, LedgerWriter, append_entries
 from pipelines.mosaic.ome_zarr import InstanceWriter
-from pipelines.quarantine import Quarantined, put_in_quarantine, release_from_quarantine
 from pipelines.segmentation import work
+from pipelines.segmentation.commits import Commits, Provenance, record_tile
 from pipelines.segmentation.completion import Solution, begin_instances, solve
 from pipelines.segmentation.method import load_method
 from pipelines.segmentation.parts import TileParts
-from pipelines.segmentation.plan import STAGE, WHOLE, MosaicPlan, SegmentationPlan, TilePlan
-from pipelines.segmentation.settings import SegmentationSettings
+from pipelines.segmentation.plan import MosaicPlan, SegmentationPlan, TilePlan
 from pipelines.segmentation.survey import Survey, survey_mosaic
 from pipelines.segmentation.work import TileResult
-from pipelines.tables import replace_rows, to_table
-
-#: Mosaics come one by one; their commits need not.
-ROWS_PER_COMMIT = 200_000
-MOSAICS_PER_COMMIT = 64
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """What every row of the ledger says of the run that made it."""
-
-    run_id: str = ""
-    code_version: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,9 +42,23 @@ class Run:
         self._on_tile = on_tile
         self._standings = {mosaic.key: Standing(mosaic, plan) for mosaic in plan.mosaics}
         self.commits = Commits(archive, plan.settings, provenance)
+        append_entries(archive, self._found())
         for standing in self._standings.values():
             standing.plan.scratch.begin_run()
             self._advance(standing)
+
+    def _found(self) -> list[Entry]:
+        """Return what the ledger should know of tiles that a killed run left behind."""
+        return [
+            replace(
+                tile.done,
+                run_id=self._provenance.run_id,
+                code_version=self._provenance.code_version,
+            )
+            for mosaic in self._plan.mosaics
+            for tile in mosaic.tiles
+            if tile.done is not None and not tile.recorded
+        ]
 
     def jobs(self) -> list[Job]:
         """Return what is left to do, in order.
@@ -94,7 +91,7 @@ class Run:
         if job.paint:
             standing.painted |= {job.tile.key} if result.status == work.DONE else set()
         else:
-            record_tile(self._archive, ledger, job, result, self._provenance)
+            record_tile(self._archive, ledger, job.mosaic, job.tile, result, self._provenance)
             standing.results[job.tile.key] = result
             self._on_tile()
         self._advance(standing, Solution.from_bytes(result.solution) if result.solution else None)
@@ -160,84 +157,3 @@ class Standing:
         if self._writer is not None:
             self._writer.finish()
         self.is_finished = True
-
-
-def record_tile(
-    archive: Archive,
-    ledger: LedgerWriter,
-    job: Job,
-    result: TileResult,
-    provenance: Provenance,
-) -> None:
-    """Write down what became of a tile."""
-    name, unit = job.mosaic.name, job.tile.task.unit
-    failed = result.status == work.FAILED
-    if failed:
-        put_in_quarantine(
-            archive, Quarantined(STAGE, name, unit, result.reason, attempts=result.attempts)
-        )
-    else:
-        release_from_quarantine(archive, STAGE, name, unit)
-    ledger.add(
-        Entry(
-            key=job.tile.key,
-            stage=STAGE,
-            mosaic=name,
-            unit=unit,
-            status=QUARANTINED if failed else DONE,
-            attempts=result.attempts,
-            seconds=result.seconds,
-            reason=result.reason,
-            result=json.dumps({"digest": result.digest}),
-            run_id=provenance.run_id,
-            code_version=provenance.code_version,
-        )
-    )
-
-
-class Commits:
-    """Collects finished mosaics; commits their particles, then says so in the ledger."""
-
-    def __init__(
-        self, archive: Archive, settings: SegmentationSettings, provenance: Provenance
-    ) -> None:
-        self._archive = archive
-        self._settings = json.dumps(settings.to_json(), sort_keys=True)
-        self._provenance = provenance
-        self._waiting: list[tuple[MosaicPlan, Solution]] = []
-        self.entries: list[Entry] = []
-
-    def add(self, plan: MosaicPlan, solution: Solution) -> None:
-        """Take a mosaic whose instances are published."""
-        self._waiting.append((plan, solution))
-        n_rows = sum(len(solution.columns["instance"]) for _, solution in self._waiting)
-        if len(self._waiting) >= MOSAICS_PER_COMMIT or n_rows >= ROWS_PER_COMMIT:
-            self.flush()
-
-    def flush(self) -> None:
-        """Commit what waits."""
-        if not self._waiting:
-            return
-        rows = pa.concat_tables([to_table("particles", s.columns) for _, s in self._waiting])
-        names = ", ".join(f"'{plan.name}'" for plan, _ in self._waiting)
-        replace_rows(self._archive, "particles", rows, where=f"mosaic in ({names})")
-        entries = [self._entry(plan, solution) for plan, solution in self._waiting]
-        append_entries(self._archive, entries)
-        for plan, solution in self._waiting:
-            # Whoever tries the missing tiles again will need the others' parts.
-            if not solution.summary["gaps"]:
-                plan.scratch.remove()
-        self.entries.extend(entries)
-        self._waiting = []
-
-    def _entry(self, plan: MosaicPlan, solution: Solution) -> Entry:
-        return Entry(
-            key=plan.key,
-            stage=STAGE,
-            mosaic=plan.name,
-            unit=WHOLE,
-            result=json.dumps(solution.summary),
-            settings=self._settings,
-            run_id=self._provenance.run_id,
-            code_version=self._provenance.code_version,
-        )
