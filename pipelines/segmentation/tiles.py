@@ -36,6 +36,8 @@ def segment_tile(
     """
     core = tile.core
     ringed = _with_ring(heights, tile)
+    if not ringed.any():
+        return TileParts.empty(core)
     regions = find_regions(ringed, core, shape)
     if len(regions.pixels) == 0:
         return TileParts.empty(core)
