@@ -82,11 +82,17 @@ def test_a_missing_archive_is_refused(tessera, tmp_path):
     assert_refused(tessera("segment", "--archive", tmp_path / "no"), "no", "does not exist")
 
 
-def test_a_folder_that_is_no_archive_is_refused_and_left_alone(tessera, tmp_path):
-    (tmp_path / "letter.txt").write_text("dear")
+@pytest.mark.parametrize("verb", [["run", "--assume", "right"], ["ingest"]])
+def test_a_folder_that_is_no_archive_is_refused_and_left_alone(tessera, tmp_path, verb):
+    tifffile.imwrite(tmp_path / "image.tif", np.ones((9, 9), "uint8"))
+    letters = tmp_path / "letters"
+    letters.mkdir()
+    (letters / "letter.txt").write_text("dear")
 
-    assert_refused(tessera("run", tmp_path, "--archive", tmp_path, "--assume", "right"), "archive")
-    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+    result = tessera(*verb, tmp_path / "image.tif", "--archive", letters)
+
+    assert_refused(result, str(letters), "is not an archive")
+    assert [path.name for path in letters.iterdir()] == ["letter.txt"]
 
 
 def test_a_missing_source_is_refused_and_makes_no_archive(tessera, tmp_path):
