@@ -207,6 +207,7 @@ class _Fit:
     def _finish(self) -> None:
         """Calibrate on the select set and write the model."""
         plan = self.plan
+        write_text(self.folder / HISTORY_FILE, json.dumps(self.history))
         if self.best:
             self.together.load_state_dict(self.best)
         select = self.plain.pick((plan.roles == SELECT) & (plan.given_labels != UNKNOWN))

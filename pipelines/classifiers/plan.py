@@ -181,6 +181,7 @@ class TrainPlan:
 
 
 def describe_network(
+    architecture: str,
     width: str,
     *,
     mirrored_class: Sequence[int],
@@ -190,7 +191,7 @@ def describe_network(
 ) -> dict[str, Any]:
     """Describe a network as `build_network` takes it."""
     return {
-        "architecture": "compact",
+        "architecture": architecture,
         "widths": list(WIDTHS[width]),
         "n_classes": len(mirrored_class),
         "dropout": dropout,

@@ -38,6 +38,9 @@ def execute(settings: Settings) -> Outcome:
 
 def perform(archive: Archive, settings: Settings) -> Outcome:
     """Classify, inside the caller's lock and Ray session if there are."""
+    from services.threads import wait_politely
+
+    wait_politely()
     from pipelines.classifiers.model import check_pixel_size
     from pipelines.digests import digest_rows
     from pipelines.errors import LabelError

@@ -99,6 +99,9 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
     from pipelines.digests import digest_json
     from pipelines.ledger import DONE, Entry, append_entries, read_entries
     from services import tracking
+    from services.threads import wait_politely
+
+    wait_politely()
     from services.train_plan import plan_training
     from services.versions import code_version
 
@@ -145,15 +148,15 @@ def _train_and_register(
     from pipelines.classifiers.flow import train_classifier
     from pipelines.training.splits import TRAIN
     from services.model_registry import register_model
-    from services.train_tests import log_figures, test_model
+    from services.model_score import log_figures, score_model
 
     plan = planned.plan
     card = _card(settings, planned)
     run.tags({name: value for name, value in card.items() if name != "settings"})
     run.dataset(
         "labels",
-        planned.labels.digest,
-        source=f"tables/labels@{planned.labels.version}",
+        planned.data.version.digest,
+        source=f"tables/labels@{planned.data.version.version}",
         context="training",
     )
     with _ray_if(settings.train_workers, settings.address):
@@ -161,17 +164,21 @@ def _train_and_register(
         model = train_classifier(plan, folder=folder, n_workers=settings.train_workers, watch=watch)
     history = json.loads((folder / HISTORY_FILE).read_text(encoding="utf-8"))
     run.history(history)
-    score = test_model(planned, model)
+    score = score_model(planned, model)
     run.metrics(score.metrics(), step=len(history))
     log_figures(run, history, score)
     registered = register_model(
-        run, model, name=settings.name, card={**card, "test": score.metrics()}
+        run,
+        model,
+        name=settings.name,
+        card={**card, "test": score.metrics(), "history": history},
     )
     return {
         "method": settings.method,
         "run": run.run_id,
         "model": settings.name,
         "version": registered.version,
+        "uri": registered.uri,
         "particles": int((plan.roles == TRAIN).sum()),
         "epochs": len(history),
         "select_accuracy": history[-1]["select_accuracy"],
@@ -190,11 +197,8 @@ def _card(settings: Settings, planned: "Planned") -> dict[str, Any]:
         "method": settings.method,
         "code_version": code_version(),
         "libraries": library_versions(),
-        "mosaics": planned.mosaics,
-        "segmentations": planned.segmentations,
-        "held_out": list(planned.held_out),
-        "label_version": planned.labels.version,
-        "label_digest": planned.labels.digest,
+        **planned.data.digests(),
+        "held_out": list(planned.data.held_out),
         **({} if error_rate is None else {"label_error_rate": error_rate}),
     }
 
