@@ -55,7 +55,7 @@ class Settings(ClusterSettings):
         (), description="mosaics (GLOB) never labelled nor trained on, only predicted; repeatable"
     )
     train_method: str | None = Field(None, description="training method (see train --help)")
-    name: str = Field("particles", min_length=1, description="name of the registered model")
+    name: str = Field("classifier", min_length=1, description="name of the registered model")
     epochs: int | None = Field(None, ge=1, description="training epochs (see train --help)")
     tracking_uri: str | None = Field(
         None, description="MLflow server; by default a database in the archive"
