@@ -135,8 +135,8 @@ def test_a_killed_run_is_taken_up_where_it_was_and_ends_the_same(
 
     assert again.returncode == 0, again.stderr
     found = counts(again.stdout)
-    assert found["skipped"] == n_kept
-    assert N_TILES * 0.4 <= n_kept < N_TILES
+    # Workers live a moment longer than their driver, and what they still find is used too.
+    assert N_TILES // 2 <= n_kept <= found["skipped"] < N_TILES
     assert found["tiles"] + found["skipped"] == N_TILES
     assert read_result(archive, digests) == drill.result
     assert not archive.scratch.exists() or not list(archive.scratch.rglob("*.parts"))
@@ -152,7 +152,8 @@ def test_ctrl_c_ends_with_one_line_and_the_same_command_goes_on_from_there(
     workers = [process for process in stopped.family() if is_worker(process)]
     stopped.interrupt()
     status = stopped.wait()
-    n_kept = n_done(archive)
+    left_alive = psutil.wait_procs(workers, timeout=30)[1]
+    n_kept = len(list(archive.scratch.rglob("*.parts")))
     again = tessera(*drill.command(archive))
 
     assert status == 130
@@ -161,7 +162,8 @@ def test_ctrl_c_ends_with_one_line_and_the_same_command_goes_on_from_there(
     # Ray may remark that the workers of a command that ends are gone.
     assert all(line.startswith("segment: ") or "(raylet)" in line for line in lines[:-1])
     assert stopped.stdout == ""
-    assert psutil.wait_procs(workers, timeout=30)[1] == []
+    assert workers
+    assert left_alive == []
     assert N_TILES // 4 <= n_kept < N_TILES
     assert again.returncode == 0, again.stderr
     assert counts(again.stdout)["skipped"] == n_kept
