@@ -166,6 +166,32 @@ def test_without_a_pixel_size_there_are_no_nanometres(archive, here, image):
     assert particles(archive)["equivalent_diameter_nm"].null_count == 35
 
 
+@pytest.mark.parametrize(
+    ("dtype", "scale", "offset"),
+    [("uint16", 200, 1000), ("float32", 1e-3, -0.05), ("uint8", -1, 250)],
+)
+def test_particles_of_any_dtype_and_sign_are_the_same(archive, here, image, dtype, scale, offset):
+    here.add_mosaic(archive, "plain", image)
+    here.add_mosaic(archive, "other", (image * float(scale) + offset).astype(dtype))
+
+    here.segment(archive)
+
+    plain, other = (
+        open_instances(archive.mosaic(name)).read(WHOLE) > 0 for name in ("plain", "other")
+    )
+    rows = particles(archive).to_pylist()
+    means = {
+        name: [r["mean_intensity"] for r in rows if r["mosaic"] == name]
+        for name in ("plain", "other")
+    }
+    assert len(means["other"]) == len(means["plain"]) == 35
+    assert (plain != other).mean() < 0.005
+    assert np.mean(means["other"]) == pytest.approx(
+        np.mean(means["plain"]) * scale + offset, rel=0.01
+    )
+    assert min(r["contrast"] for r in rows) > 0
+
+
 def test_a_mosaic_without_particles_is_finished_too(archive, here):
     here.add_mosaic(archive, "m", np.full((130, 130), 9, dtype=np.uint8))
 
