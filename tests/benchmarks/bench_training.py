@@ -1,0 +1,139 @@
+"""Training from crops read out of the mosaic, against the same loop on crops in memory."""
+
+import statistics
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.classifiers.fit import fit_classifier
+from pipelines.classifiers.plan import (
+    Particles,
+    TrainPlan,
+    describe_network,
+    plan_view,
+)
+from pipelines.mosaic.ome_zarr import write_mosaic
+from pipelines.training.augmentation import Augmentation
+from pipelines.training.crop_source import MosaicCrops
+from pipelines.training.loop import LoopSettings, train_epoch
+from pipelines.training.splits import SplitFractions, split_roles
+from pipelines.training.team import Team
+from tests.benchmarks.record import Measurement
+
+N_EPOCHS = 3
+N_REPEATS = 3
+N_PARTICLES = 1000
+MOSAIC_PX = 4096
+
+
+@dataclass(frozen=True)
+class CropsInMemory:
+    """Crops that were all read before the clock started."""
+
+    source: MosaicCrops
+    crops: NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    @property
+    def size_px(self) -> int:
+        return self.source.size_px
+
+    def blocks(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        return self.source.blocks(rows)
+
+    def read(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        return self.crops[rows]
+
+
+@dataclass(frozen=True)
+class MemoryPlan(TrainPlan):
+    """The same training, on crops in memory."""
+
+    def crops(self) -> Any:
+        source = super().crops()
+        return CropsInMemory(source, source.read(np.arange(len(source))))
+
+
+def run() -> list[Measurement]:
+    with tempfile.TemporaryDirectory() as folder:
+        plan = draw_plan(Path(folder))
+        in_memory = MemoryPlan(**vars(plan))
+        epoch_seconds(in_memory)
+        pairs = [(epoch_seconds(plan), epoch_seconds(in_memory)) for _ in range(N_REPEATS)]
+    first = [(ours[0], memory[0]) for ours, memory in pairs]
+    later = [(ours[1:].mean(), memory[1:].mean()) for ours, memory in pairs]
+    return [
+        compare("first epoch of training, which reads all crops from the mosaic", first),
+        compare("later epochs", later),
+    ]
+
+
+def compare(name: str, pairs: list[tuple[float, float]]) -> Measurement:
+    ours, baseline = (statistics.median(column) for column in zip(*pairs, strict=True))
+    return Measurement(
+        f"{name}, against crops in memory",
+        f"{ours:.2f} s",
+        f"{baseline:.2f} s",
+        statistics.median(a / b for a, b in pairs),
+        "at most",
+        1.1,
+    )
+
+
+def epoch_seconds(plan: TrainPlan) -> NDArray[np.float64]:
+    """Train from nothing and return the seconds of every epoch."""
+    seconds = []
+
+    def timed(*arguments: Any, **named: Any) -> float:
+        started = time.perf_counter()
+        loss = train_epoch(*arguments, **named)
+        seconds.append(time.perf_counter() - started)
+        return loss
+
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        mock.patch("pipelines.classifiers.fit.train_epoch", timed),
+    ):
+        fit_classifier(plan, Path(folder), Team())
+    return np.array(seconds)
+
+
+def draw_plan(folder: Path) -> TrainPlan:
+    """Plan a training on noise: its cost does not depend on what the crops show."""
+    rng = np.random.default_rng(0)
+    path = folder / "m.ome.zarr"
+    pixels = rng.integers(0, 256, (MOSAIC_PX, MOSAIC_PX), dtype=np.uint8)
+    write_mosaic(path, pixels, pixel_size_nm=2.0)
+    ids = np.arange(1, N_PARTICLES + 1)
+    augmentation = Augmentation(any_rotation=True)
+    return TrainPlan(
+        mosaics=[path],
+        pixel_sizes_nm=[2.0],
+        particles=Particles(
+            particle_ids=ids,
+            mosaic_index=np.zeros(N_PARTICLES, dtype=np.int64),
+            centres_yx=rng.uniform(80, MOSAIC_PX - 80, (N_PARTICLES, 2)),
+            orientations_rad=np.zeros(N_PARTICLES),
+        ),
+        roles=split_roles(ids, fractions=SplitFractions(test=0.0), seed=0),
+        given_labels=ids % 2,
+        true_labels=np.full(N_PARTICLES, -1),
+        classes=["left", "right"],
+        mirrored_class=[1, 0],
+        use_mirror_images=False,
+        method="ce",
+        network=describe_network(
+            "polar", "slim", mirrored_class=[1, 0], antisymmetric=True, dropout=0.0, n_networks=1
+        ),
+        view=plan_view(200.0, in_nm=True, input_px=64, aligned=False, augmentation=augmentation),
+        augmentation=augmentation,
+        loop=LoopSettings(n_epochs=N_EPOCHS),
+    )
