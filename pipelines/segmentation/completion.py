@@ -63,7 +63,7 @@ class Solution:
 
 def solve(
     info: MosaicInfo,
-    mosaic_key: str,
+    segmentation: str,
     tiles: Sequence[TileParts],
     gaps: Sequence[Window],
     survey: Survey,
@@ -75,8 +75,8 @@ def solve(
     ----------
     info : MosaicInfo
         The mosaic.
-    mosaic_key : str
-        Digest of all that decides its segmentation, but for the gaps.
+    segmentation : str
+        Digest of all that decides its instances, but for the gaps.
     tiles : sequence of TileParts
         The parts of its tiles, in any order.
     gaps : sequence of Window
@@ -91,7 +91,7 @@ def solve(
     keep = choose_particles(particles, shape, settings, pixel_size_nm)
     ids = np.where(keep, np.cumsum(keep), 0).astype(np.uint32)
     missing = sorted(list(gap) for gap in gaps)
-    digest = digest_json([mosaic_key, missing]) if missing else mosaic_key
+    digest = digest_json([segmentation, missing]) if missing else segmentation
     columns = measure_particles(
         particles,
         keep,

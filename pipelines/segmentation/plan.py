@@ -36,10 +36,14 @@ class TilePlan:
 
 @dataclass(frozen=True)
 class MosaicPlan:
-    """One mosaic to be segmented."""
+    """One mosaic to be segmented.
+
+    ``segmentation`` is the digest of what decides its instances, ``key`` that and its name.
+    """
 
     mosaic: Mosaic
     key: str
+    segmentation: str
     scratch: Scratch
     tiles: tuple[TilePlan, ...]
 
@@ -130,7 +134,9 @@ def plan_segmentation(
     for name in names:
         mosaic = open_mosaic(archive.mosaic(name))
         _check_units(mosaic.info, settings)
-        key = work_key(STAGE, RESULT_VERSION, mosaic.info.digest, identity, WHOLE)
+        segmentation = work_key(STAGE, RESULT_VERSION, mosaic.info.digest, identity, WHOLE)
+        # Two mosaics may hold the same pixels; each has its own particles all the same.
+        key = digest_json([segmentation, name])
         entry = entries.get(key)
         if entry and _stands(mosaic, entry) and not (retry_quarantined and n_gaps(entry)):
             finished.append(entry)
@@ -138,11 +144,13 @@ def plan_segmentation(
             scratch = Scratch(archive.scratch / STAGE / key)
             cores = [t.core for t in plan_tiles(mosaic.info.shape, core_px=core_px, halo_px=0)]
             tiles = [
-                TileTask(str(mosaic.path), str(scratch.root), key, *core, alone=len(cores) == 1)
+                TileTask(
+                    str(mosaic.path), str(scratch.root), segmentation, *core, alone=len(cores) == 1
+                )
                 for core in cores
             ]
-            planned = (_plan_tile(name, t, entries, scratch, retry_quarantined) for t in tiles)
-            mosaics.append(MosaicPlan(mosaic, key, scratch, tuple(planned)))
+            planned = (_plan_tile(name, key, t, entries, scratch, retry_quarantined) for t in tiles)
+            mosaics.append(MosaicPlan(mosaic, key, segmentation, scratch, tuple(planned)))
     return SegmentationPlan(settings, core_px, halo_px, tuple(mosaics), tuple(finished))
 
 
@@ -153,12 +161,13 @@ def n_gaps(entry: Entry) -> int:
 
 def _plan_tile(
     name: str,
+    mosaic_key: str,
     task: TileTask,
     entries: Mapping[str, Entry],
     scratch: Scratch,
     retry_quarantined: bool,
 ) -> TilePlan:
-    key = digest_json([task.mosaic_key, list(task.core)])
+    key = digest_json([mosaic_key, list(task.core)])
     entry = entries.get(key)
     if entry is not None and entry.status == QUARANTINED and not retry_quarantined:
         return TilePlan(task, key, entry)

@@ -88,20 +88,20 @@ class Run:
                 "the same command again to go on"
             )
         standing = self._standings[job.mosaic.key]
-        if job.paint:
-            standing.painted |= {job.tile.key} if result.status == work.DONE else set()
-        else:
+        if job.paint and result.status == work.DONE:
+            standing.painted(job.tile)
+        elif not job.paint:
             record_tile(self._archive, ledger, job.mosaic, job.tile, result, self._provenance)
-            standing.results[job.tile.key] = result
+            standing.segmented(job.tile, result)
             self._on_tile()
         self._advance(standing, Solution.from_bytes(result.solution) if result.solution else None)
 
     def _advance(self, standing: "Standing", solution: Solution | None = None) -> None:
         if solution is not None:
             standing.solution = solution
-        elif not standing.to_segment and standing.solution is None:
+        elif standing.is_segmented and standing.solution is None:
             standing.solve()
-        if standing.solution is not None and not standing.to_paint and not standing.is_finished:
+        if standing.solution is not None and standing.is_painted and not standing.is_finished:
             standing.finish()
             self.commits.add(standing.plan, standing.solution)
 
@@ -111,35 +111,53 @@ class Standing:
 
     def __init__(self, plan: MosaicPlan, whole: SegmentationPlan) -> None:
         self.plan = plan
-        self._whole = whole
-        self.results: dict[str, TileResult] = {}
-        self.painted: set[str] = set()
         self.solution: Solution | None = None
         self.is_finished = False
+        self._whole = whole
         self._writer: InstanceWriter | None = None
+        self._to_segment = {tile.key: tile for tile in plan.tiles if tile.done is None}
+        self._lost = {t.key for t in plan.tiles if t.done and t.done.status == QUARANTINED}
+        # A tile that is alone paints itself.
+        self._to_paint = {} if plan.is_one_tile else {tile.key: tile for tile in plan.tiles}
+        for key in self._lost:
+            self._to_paint.pop(key, None)
 
     @property
     def to_segment(self) -> list[TilePlan]:
         """The tiles that are still to be segmented."""
-        return [t for t in self.plan.tiles if t.done is None and t.key not in self.results]
+        return list(self._to_segment.values())
 
     @property
     def to_paint(self) -> list[TilePlan]:
-        """The tiles that are still to be painted; a tile that is alone paints itself."""
-        if self.plan.is_one_tile:
-            return []
-        return [t for t in self.plan.tiles if not self._is_lost(t) and t.key not in self.painted]
+        """The tiles that are still to be painted."""
+        return list(self._to_paint.values())
 
-    def _is_lost(self, tile: TilePlan) -> bool:
-        if tile.done is not None:
-            return tile.done.status == QUARANTINED
-        return tile.key in self.results and self.results[tile.key].status == work.FAILED
+    @property
+    def is_segmented(self) -> bool:
+        """Whether every tile was segmented, or given up."""
+        return not self._to_segment
+
+    @property
+    def is_painted(self) -> bool:
+        """Whether every tile was painted."""
+        return not self._to_paint
+
+    def segmented(self, tile: TilePlan, result: TileResult) -> None:
+        """Take note of a tile that was segmented, or given up."""
+        self._to_segment.pop(tile.key, None)
+        if result.status == work.FAILED:
+            self._lost.add(tile.key)
+            self._to_paint.pop(tile.key, None)
+
+    def painted(self, tile: TilePlan) -> None:
+        """Take note of a tile that was painted."""
+        self._to_paint.pop(tile.key, None)
 
     def solve(self) -> None:
         """Decide which particles the mosaic has, and let its tiles be painted."""
         mosaic, scratch, settings = self.plan.mosaic, self.plan.scratch, self._whole.settings
-        present = [tile.task for tile in self.plan.tiles if not self._is_lost(tile)]
-        gaps = [tile.task.core for tile in self.plan.tiles if self._is_lost(tile)]
+        present = [tile.task for tile in self.plan.tiles if tile.key not in self._lost]
+        gaps = [tile.task.core for tile in self.plan.tiles if tile.key in self._lost]
         parts = [TileParts.open(scratch.parts_path(task.unit)) for task in present]
         survey = scratch.read_survey()
         if not parts:
@@ -147,7 +165,7 @@ class Standing:
             survey = Survey.blank(mosaic.info.shape)
         elif survey is None:
             survey = survey_mosaic(mosaic, load_method(settings.method).lifts, settings)
-        self.solution = solve(mosaic.info, self.plan.key, parts, gaps, survey, settings)
+        self.solution = solve(mosaic.info, self.plan.segmentation, parts, gaps, survey, settings)
         self._writer = begin_instances(mosaic, self.solution, settings, self._whole.core_px)
         units = [task.unit for task in present]
         scratch.write_ids(dict(zip(units, self.solution.ids, strict=True)))

@@ -37,8 +37,8 @@ class TileTask:
     ----------
     mosaic_path, scratch : str
         The mosaic, and the folder of its work in progress.
-    mosaic_key : str
-        Digest of all that decides the mosaic's segmentation.
+    segmentation : str
+        Digest of all that decides the mosaic's instances.
     y0, x0, y1, x1 : int
         The core.
     alone : bool
@@ -47,7 +47,7 @@ class TileTask:
 
     mosaic_path: str
     scratch: str
-    mosaic_key: str
+    segmentation: str
     y0: int
     x0: int
     y1: int
@@ -132,8 +132,8 @@ class TileWorker:
         scratch = Scratch(Path(task.scratch))
         while (ids := scratch.read_ids(task.unit)) is None:
             # Perhaps what the others wait for is queued behind this very wait.
-            if time.monotonic() - started > PATIENCE_S or task.mosaic_key in self._given_up:
-                self._given_up.add(task.mosaic_key)
+            if time.monotonic() - started > PATIENCE_S or task.scratch in self._given_up:
+                self._given_up.add(task.scratch)
                 return TileResult(EARLY)
             time.sleep(POLL_S)
         if ids.any():
@@ -155,7 +155,7 @@ class TileWorker:
         parts = segment_tile(heights, image, tile, shape, self.settings.split_rule)
         if not task.alone:
             return scratch.write_parts(task.unit, parts), b""
-        solution = solve(mosaic.info, task.mosaic_key, [parts], [], survey, self.settings)
+        solution = solve(mosaic.info, task.segmentation, [parts], [], survey, self.settings)
         writer = begin_instances(mosaic, solution, self.settings, self.core_px)
         write_tile(writer, parts, solution.ids[0])
         writer.finish()

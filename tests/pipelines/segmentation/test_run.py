@@ -294,6 +294,21 @@ def test_a_full_disk_stops_the_run_and_quarantines_nothing(archive, here, image,
     assert read_entries(archive, "segment", status=QUARANTINED) == {}
 
 
+def test_mosaics_of_the_same_pixels_have_particles_of_their_own(archive, here, image):
+    for name in ("one", "two"):
+        here.add_mosaic(archive, name, image)
+        here.add_mosaic(archive, f"small-{name}", image[:60, :60])
+
+    entries, n_tiles = here.segment(archive)
+
+    assert n_tiles == 2 * (12 + 1)
+    assert sorted(entry.mosaic for entry in entries) == ["one", "small-one", "small-two", "two"]
+    names = particles(archive)["mosaic"].to_pylist()
+    assert names.count("one") == names.count("two") == 35
+    assert here.instance_bytes(archive, "one") == here.instance_bytes(archive, "two")
+    assert here.segment(archive)[1] == 0
+
+
 def test_particles_do_not_depend_on_other_mosaics(archive, here, image):
     here.add_mosaic(archive, "b", image)
     here.segment(archive)
