@@ -70,6 +70,7 @@ class _Fit:
         if plan.use_mirror_images:
             self.samples = with_mirror_images(self.samples, plan.mirrored_class)
         self.owned = team.owns(self.samples.rows)
+        self.n_steps = self._count_steps()
         self.source = plan.crops()
         self.loader = CropLoader(
             self.source, self.samples.rows[self.owned], cache_bytes=plan.cache_bytes
@@ -92,11 +93,6 @@ class _Fit:
         plan, team = self.plan, self.team
         self._resume()
         self.watched = _Watched(self) if team.leads else None
-        # The same number of steps on every worker, as each step waits for all.
-        shares = np.bincount(self.samples.rows % team.size, minlength=team.size)
-        n_steps = min(-(-len(self.samples) // plan.loop.batch_size), int(shares.min()))
-        if n_steps == 0:
-            raise SettingsError(f"{team.size} workers are too many for {len(shares)} particles")
         stopped = self._stops()
         for epoch in range(len(self.history), plan.loop.n_epochs):
             if team.decide(stopped):
@@ -104,9 +100,9 @@ class _Fit:
             loss = train_epoch(
                 self.method,
                 self.optimiser,
-                self._batches(epoch, n_steps),
+                self._batches(epoch),
                 epoch=epoch,
-                n_steps=n_steps,
+                n_steps=self.n_steps,
                 settings=plan.loop,
                 predict_all=self._predict_all,
                 seed=plan.seed,
@@ -119,6 +115,14 @@ class _Fit:
             stopped = self._stops()
         if team.leads:
             self._finish()
+
+    def _count_steps(self) -> int:
+        """Return the steps of an epoch: the same on every worker, as each step waits for all."""
+        rows, size = self.samples.rows, self.team.size
+        n_least = int(np.bincount(rows % size, minlength=size).min())
+        if n_least == 0:
+            raise SettingsError(f"{size} workers are too many for {len(set(rows))} particles")
+        return min(-(-len(rows) // self.plan.loop.batch_size), n_least)
 
     def _new_networks(self) -> list[nn.Module]:
         networks: list[nn.Module] = []
@@ -145,13 +149,13 @@ class _Fit:
     def _stops(self) -> bool:
         return should_stop([entry["select_loss"] for entry in self.history], self.plan.loop)
 
-    def _batches(self, epoch: int, n_steps: int) -> Iterator[Batch]:
+    def _batches(self, epoch: int) -> Iterator[Batch]:
         """Yield this worker's batches of an epoch: each of its samples once."""
         plan, device = self.plan, self.team.device
         mine = np.flatnonzero(self.owned)
         rng = generator(plan.seed, "order", epoch, self.team.rank)
         order = mine[self.loader.shuffle(self.samples.rows[mine], rng)]
-        batches = np.array_split(order, n_steps)
+        batches = np.array_split(order, self.n_steps)
         crops_of = self.loader.batches([self.samples.rows[batch] for batch in batches])
         for batch, crops in zip(batches, crops_of, strict=True):
             images = to_tensor(crops, device)

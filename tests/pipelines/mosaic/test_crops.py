@@ -7,66 +7,8 @@ import pytest
 from pipelines.mosaic.crops import CropSpec, cut_crop, group_by_block, read_crops, scale_crops
 from pipelines.mosaic.ome_zarr import open_mosaic, write_mosaic
 
-#: An S with a straight back: turned by half a turn it is itself, mirrored it is not.
-GLYPH = np.array(
-    [
-        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-        [0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 0],
-        [0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 0],
-        [0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0],
-        [0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0],
-        [0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0],
-        [0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0],
-        [0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0],
-        [0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0],
-        [0, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0],
-        [0, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0],
-        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-    ],
-    dtype=np.float32,
-)
 
-
-def hand(crop):
-    """+1 if some turn of the glyph fits better than any turn of its mirror image, else -1."""
-    picture = cv2.resize(np.asarray(crop, np.float32), (48, 48), interpolation=cv2.INTER_AREA)
-    centred = picture - picture.mean()
-    # Some four times its size the glyph fills a crop of 48 pixels.
-    big = np.kron(GLYPH, np.ones((4, 4), np.float32))
-    canvas = np.zeros((48, 48), np.float32)
-    canvas[:, 2:46] = big
-
-    def best(glyph):
-        scores = []
-        for degrees in range(0, 180, 5):
-            turn = cv2.getRotationMatrix2D((23.5, 23.5), degrees, 1.0)
-            turned = cv2.warpAffine(glyph, turn, (48, 48))
-            scores.append(float((centred * (turned - turned.mean())).sum()))
-        return max(scores)
-
-    plain, mirrored = best(canvas), best(canvas[:, ::-1])
-    assert abs(plain - mirrored) > 0.05 * max(plain, mirrored), "no hand to be seen"
-    return 1 if plain > mirrored else -1
-
-
-def scene(shape, centre, *, scale=4, angle_deg=0.0, dtype=np.uint8, order="C"):
-    """Draw the glyph, its axis turned from down (+y) towards +x by ``angle_deg``."""
-    theta = math.radians(angle_deg)
-    image = np.zeros(shape, np.float32)
-    height, width = GLYPH.shape
-    y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float64)
-    dy, dx = y - centre[0], x - centre[1]
-    along = dy * math.cos(theta) + dx * math.sin(theta)
-    across = -dy * math.sin(theta) + dx * math.cos(theta)
-    row = np.round(along / scale + (height - 1) / 2).astype(int)
-    column = np.round(across / scale + (width - 1) / 2).astype(int)
-    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-    image[inside] = GLYPH[row[inside], column[inside]]
-    top = 200 if dtype == np.uint8 else 40_000
-    return np.asarray(20 + image * top, dtype=dtype, order=order)
-
-
-def test_the_glyph_has_a_hand_and_its_mirror_image_the_other():
+def test_the_glyph_has_a_hand_and_its_mirror_image_the_other(scene, hand):
     image = scene((48, 48), (23.5, 23.5))
 
     assert hand(image) == 1
@@ -78,7 +20,7 @@ def test_the_glyph_has_a_hand_and_its_mirror_image_the_other():
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("angle_deg", [-89, -40, 0, 30, 90])
 @pytest.mark.parametrize("size_px", [24, 48, 96])
-def test_no_crop_is_ever_a_mirror_image(dtype, order, angle_deg, size_px):
+def test_no_crop_is_ever_a_mirror_image(dtype, order, angle_deg, size_px, scene, hand):
     image = scene((120, 140), (60, 70), angle_deg=angle_deg, dtype=dtype, order=order)
 
     crop = cut_crop(
@@ -91,7 +33,7 @@ def test_no_crop_is_ever_a_mirror_image(dtype, order, angle_deg, size_px):
 
 
 @pytest.mark.parametrize("view", ["flipped", "transposed", "big endian"])
-def test_arrays_with_odd_strides_are_cut_as_they_index(view):
+def test_arrays_with_odd_strides_are_cut_as_they_index(view, scene):
     image = scene((100, 100), (50, 50), dtype=np.uint16)
     odd = {
         "flipped": image[::-1, ::-1][::-1, ::-1],
@@ -122,7 +64,7 @@ def test_a_positive_orientation_points_down_and_to_the_right():
     assert crop[8:, 6:9].sum() > 0.8 * crop.sum()
 
 
-def test_alignment_turns_the_major_axis_upright():
+def test_alignment_turns_the_major_axis_upright(scene):
     crops = []
     for angle_deg in (-75, -20, 0, 50):
         image = scene((120, 120), (60, 60), angle_deg=angle_deg)
@@ -152,7 +94,7 @@ def test_beyond_the_edge_lies_what_was_asked_for(padding):
     np.testing.assert_array_equal(crop[:, 3:], image[16:25, :6])
 
 
-def test_padding_with_a_constant_shows_no_second_glyph():
+def test_padding_with_a_constant_shows_no_second_glyph(scene):
     # The glyph ends 2 pixels from the edge; reflected, its mirror image would stand beside it.
     image = scene((100, 100), (50, 24))
 
@@ -163,7 +105,9 @@ def test_padding_with_a_constant_shows_no_second_glyph():
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 @pytest.mark.parametrize("field_px", [48, 50, 101])
-def test_crops_from_storage_keep_the_hand_at_chunk_borders_and_edges(tmp_path, dtype, field_px):
+def test_crops_from_storage_keep_the_hand_at_chunk_borders_and_edges(
+    tmp_path, dtype, field_px, scene, hand
+):
     # Glyphs on a corner of chunks (512), of blocks (1024), and against the mosaic's corner.
     centres = np.array([[512, 512], [1024, 300], [1024, 1024], [26, 26], [600, 1195]], float)
     angles = np.array([0, 35, -60, 80, 5], float)
@@ -188,7 +132,7 @@ def test_crops_from_storage_keep_the_hand_at_chunk_borders_and_edges(tmp_path, d
     assert (middle > aligned.mean(axis=(1, 2))).all()
 
 
-def test_crops_from_a_coarser_level_lie_where_those_of_the_finest_do(tmp_path):
+def test_crops_from_a_coarser_level_lie_where_those_of_the_finest_do(tmp_path, scene):
     image = scene((1100, 1100), (403, 398), scale=32)
     write_mosaic(tmp_path / "m.ome.zarr", image, pixel_size_nm=None)
     mosaic = open_mosaic(tmp_path / "m.ome.zarr")

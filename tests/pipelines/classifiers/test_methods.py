@@ -1,0 +1,38 @@
+import pytest
+import torch
+from torch import nn
+
+from pipelines.classifiers.methods import method_names, method_type
+from pipelines.classifiers.methods.ce import Method
+from pipelines.errors import SettingsError
+from pipelines.training.method import Batch
+
+
+def test_methods_are_found_by_their_files():
+    assert "ce" in method_names()
+    assert method_type("ce") is Method
+
+
+@pytest.mark.parametrize("name", ["", "CE", "../ce", "magic"])
+def test_a_method_that_is_not_there_is_refused(name):
+    with pytest.raises(SettingsError, match="--method must be one of .*ce.*, got"):
+        method_type(name)
+
+
+def cross_entropy(**options):
+    method = Method([nn.Identity()], n_samples=2, n_classes=2, options=options)
+    # p = (1/4, 3/4) and (1/2, 1/2), labels 1 and 0.
+    logits = torch.tensor([[0.25, 0.75], [0.5, 0.5]]).log()
+    return method.loss(Batch((logits,), torch.tensor([1, 0]), torch.arange(2)))
+
+
+def test_cross_entropy_is_the_mean_surprise_at_the_given_labels():
+    assert cross_entropy() == pytest.approx((-torch.tensor([0.75, 0.5]).log()).mean())
+
+
+def test_label_smoothing_spreads_its_share_evenly():
+    surprise = -torch.tensor([[0.75, 0.25], [0.5, 0.5]]).log()
+
+    assert cross_entropy(label_smoothing=0.2) == pytest.approx(
+        (0.9 * surprise[:, 0] + 0.1 * surprise[:, 1]).mean()
+    )
