@@ -15,7 +15,7 @@ def test_methods_are_found_by_their_files():
 
 @pytest.mark.parametrize("name", ["", "CE", "../ce", "magic"])
 def test_a_method_that_is_not_there_is_refused(name):
-    with pytest.raises(SettingsError, match="--method must be one of .*ce.*, got"):
+    with pytest.raises(SettingsError, match=r"--method must be one of .*ce.*, got"):
         method_type(name)
 
 

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -185,7 +187,7 @@ def test_the_learning_rate_rises_and_falls():
     assert rates[0] == pytest.approx(0.2)
     assert rates[9] == rates[10] == 2.0
     assert rates[55] == pytest.approx(1.0)
-    assert all(a > b for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert all(a > b for a, b in pairwise(rates[10:]))
     assert 0 < rates[-1] < 0.001
 
 
