@@ -32,9 +32,7 @@ def hold(archive: Archive) -> Iterator[None]:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise ArchiveError(
-            f"archive {archive.root} cannot be written: {error.strerror}"
-        ) from error
+        raise ArchiveError(f"archive {archive.root} cannot be written: {error.strerror}") from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -13,7 +13,9 @@ def test_the_stream_depends_on_seed_and_keys_alone():
 
 
 def test_keys_of_different_type_or_split_do_not_meet():
-    streams = [generator(0, *keys).random() for keys in [("1",), (1,), ("1", ""), ("a", "b"), ("ab",)]]
+    keys = [("1",), (1,), ("1", ""), ("a", "b"), ("ab",)]
+
+    streams = [generator(0, *each).random() for each in keys]
 
     assert len(set(streams)) == len(streams)
 

@@ -62,5 +62,5 @@ def test_a_run_that_breaks_off_is_marked_with_its_reason(archive, error, status)
 
 
 def test_a_server_that_does_not_answer_is_refused_in_one_line(archive):
-    with pytest.raises(SettingsError, match="tracking store http://127.0.0.1:9 cannot be used"):
+    with pytest.raises(SettingsError, match=r"tracking store http://127\.0\.0\.1:9 cannot be used"):
         open_client(archive, "http://127.0.0.1:9")
