@@ -24,7 +24,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 # One synthesis assumed right-handed to learn from; a racemic one and an achiral one to test on.
 demo: $(STAMP)
-	@test -d demo/synthesis || $(BIN)/tessera simulate demo/synthesis --preset paper --size-px 4096 --seed 1
+	@test -d demo/synthesis || $(BIN)/tessera simulate demo/synthesis --preset paper --size-px 6144 --seed 1
 	@test -d demo/racemic || $(BIN)/tessera simulate demo/racemic --preset paper --size-px 4096 --left-fraction 0.5 --seed 2
 	@test -d demo/achiral || $(BIN)/tessera simulate demo/achiral --preset paper --size-px 3072 --achiral --seed 3
 	@$(BIN)/tessera run demo/synthesis demo/racemic demo/achiral --archive demo/archive \
