@@ -76,7 +76,11 @@ def plan_training(archive: Archive, settings: "Settings") -> Planned:
         If pixel sizes are known of some mosaics alone.
     """
     method = method_type(settings.method)
-    fractions = SplitFractions(select=settings.select_share, test=settings.test_share)
+    test_share = settings.test_share
+    if test_share is None:
+        # Mosaics that are held out make the better test, and leave more to learn from.
+        test_share = 0.0 if settings.hold_out else 0.1
+    fractions = SplitFractions(select=settings.select_share, test=test_share)
     pairs = [_pair(text) for text in settings.mirror_pair]
     selection = select_mosaics(archive, settings.mosaic, settings.hold_out)
     data = read_learning_set(

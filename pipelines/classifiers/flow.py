@@ -9,7 +9,7 @@ import pyarrow as pa
 import ray.data
 from numpy.typing import NDArray
 
-from cluster.resources import ActorPool
+from cluster.resources import ActorPool, n_workers
 from pipelines.classifiers.fit import MODEL_FOLDER, fit_classifier
 from pipelines.classifiers.model import Classifier, load_classifier
 from pipelines.classifiers.plan import TrainPlan
@@ -115,6 +115,14 @@ def predict_on_ray(
     )
     for batch in classified:
         yield batch["row"], np.stack(list(batch["probabilities"])).astype(np.float64)
+
+
+def classifier_pool(workers: int | None) -> ActorPool:
+    """Ask a connected Ray for classifiers: one per accelerator if there are any, else per core."""
+    n_gpus = int(ray.cluster_resources().get("GPU", 0))
+    if n_gpus:
+        return ActorPool(min(workers or n_gpus, n_gpus), num_gpus=1)
+    return ActorPool(n_workers(workers))
 
 
 class ParticleClassifier:

@@ -107,7 +107,8 @@ def cut_crop(
         borderValue=float(np.median(pixels)) if constant else 0.0,
     )
     if finer > 1:
-        crop = crop.reshape(size_px, finer, size_px, finer).mean(axis=(1, 3))
+        # A whole multiple: each pixel becomes the plain mean of its samples.
+        crop = cv2.resize(crop, (size_px, size_px), interpolation=cv2.INTER_AREA)
     return np.asarray(crop, dtype=np.float32)
 
 
@@ -131,14 +132,18 @@ def scale_crops(crops: NDArray[Any]) -> NDArray[np.float32]:
     if values.shape[0] == 0:
         return values.copy()
     flat = values.reshape(values.shape[0], -1)
-    low, high = np.percentile(flat, _PERCENTILES, axis=1).astype(np.float32)
-    middle, half = (low + high) / 2, (high - low) / 2
+    # Nearest ranks need one partition and no interpolation between neighbours.
+    low_rank, high_rank = (round(p / 100 * (flat.shape[1] - 1)) for p in _PERCENTILES)
+    ordered = np.partition(flat, (low_rank, high_rank), axis=1)
+    low, high = ordered[:, low_rank], ordered[:, high_rank]
+    middle = np.asarray((low + high) / 2, dtype=np.float32)
+    half = np.asarray((high - low) / 2, dtype=np.float32)
     # A constant crop has no contrast to stretch; its rounding noise is not a picture.
     usable = half > 1e-6 * np.maximum(np.abs(middle), 1)
-    scaled: NDArray[np.float32] = (flat - middle[:, None]) / np.where(usable, half, 1)[:, None]
+    scaled = (flat - middle[:, None]) / np.where(usable, half, np.float32(1))[:, None]
     scaled[~usable] = 0
-    np.clip(scaled, -_CLIP, _CLIP, out=scaled)
-    return scaled.reshape(values.shape)
+    clipped: NDArray[np.float32] = np.clip(scaled, -_CLIP, _CLIP)
+    return clipped.reshape(values.shape)
 
 
 def read_crops(

@@ -111,6 +111,13 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
     )
 
 
+def n_epochs_done(folder: Path) -> int:
+    """Return how many epochs the newest checkpoint under ``folder`` has behind it."""
+    return max(
+        (int(path.name.removeprefix("epoch-")) for path in folder.glob("epoch-*")), default=0
+    )
+
+
 def write_model(folder: Path, weights: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
     """Write a model: ``weights.safetensors``, and ``config.json`` with the weights' digest.
 

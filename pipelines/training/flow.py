@@ -1,5 +1,6 @@
 """Run a training function under Ray Train: in this process, or on a team of workers."""
 
+import logging
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -66,6 +67,8 @@ def run_training(
     use_gpu = torch.cuda.is_available()
     if n_workers:
         use_gpu = _check_room(n_workers)
+    # The trainer's own setting comes too late for what it says while it is made.
+    logging.getLogger("ray.train").setLevel(logging.ERROR)
     # A name of its own for every run: to an old name Ray Train hands the old checkpoint.
     name = f"{folder.name}-{uuid.uuid4().hex[:8]}"
     trainer = TorchTrainer(

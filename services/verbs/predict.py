@@ -1,6 +1,7 @@
 """``tessera predict``: calibrated class probabilities of every particle."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
     from services.model_registry import RegisteredModel
 
+STAGE = "predict"
+#: Raised whenever the same model and particles give other predictions.
+RESULT_VERSION = 1
 #: From so many particles on, actors are worth their start.
 STREAM_FROM_N_PARTICLES = 50_000
 
@@ -41,6 +45,9 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
     from services.threads import wait_politely
 
     wait_politely()
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     from pipelines.classifiers.model import check_pixel_size
     from pipelines.digests import digest_rows
     from pipelines.errors import LabelError
@@ -65,12 +72,25 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
     ).sort_by("particle_id")  # fmt: skip
     if not rows.num_rows:
         raise LabelError(f"archive {archive.root} has no particles: run tessera segment first")
-    content = digest_rows(rows, rows.column_names)
-    key = work_key("predict", 1, content, model.config["weights_digest"], model.uri)
-    done = key in read_entries(archive, "predict", status=DONE)
-    if not done:
-        _classify(archive, settings, model, rows)
-        append_entries(archive, [Entry(key, "predict", "", model.uri, code_version=code_version())])
+    parts = {name: rows.filter(pc.equal(rows["mosaic"], name)) for name in names}
+    keys = {
+        name: work_key(
+            STAGE,
+            RESULT_VERSION,
+            digest_rows(part, part.column_names),
+            model.config["weights_digest"],
+            [name, model.uri],
+        )
+        for name, part in parts.items()
+    }
+    done = read_entries(archive, STAGE, status=DONE)
+    new = [name for name in names if keys[name] not in done]
+    if new:
+        _classify(archive, settings, model, pa.concat_tables(parts[name] for name in new), new)
+    append_entries(
+        archive,
+        [Entry(keys[name], STAGE, name, model.uri, code_version=code_version()) for name in new],
+    )
     said = read_rows(
         archive,
         "predictions",
@@ -81,7 +101,8 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
     return Outcome(
         "predicted",
         {
-            **({"unchanged": True} if done else {}),
+            "mosaics": len(names),
+            "unchanged": len(names) - len(new),
             "particles": said.num_rows,
             "model": model.uri,
             **{name: counts[name] for name in model.config["classes"]},
@@ -90,12 +111,16 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
 
 
 def _classify(
-    archive: Archive, settings: Settings, model: "RegisteredModel", rows: "pa.Table"
+    archive: Archive,
+    settings: Settings,
+    model: "RegisteredModel",
+    rows: "pa.Table",
+    names: Sequence[str],
 ) -> None:
-    """Predict, and replace what the same model said of the same mosaics before."""
+    """Predict, and replace what the same model said of these mosaics before."""
     import numpy as np
 
-    from pipelines.classifiers.flow import predict_here, predict_on_ray
+    from pipelines.classifiers.flow import predict_here
     from pipelines.classifiers.model import load_classifier
     from pipelines.mosaic.ome_zarr import open_mosaic
     from pipelines.tables import replace_rows, to_table
@@ -103,7 +128,6 @@ def _classify(
     from services.progress import Progress
 
     classifier = load_classifier(model.folder)
-    names = sorted(set(rows["mosaic"].to_pylist()))
     crops = classifier.view.crops(
         [archive.mosaic(name) for name in names],
         [open_mosaic(archive.mosaic(name)).info.pixel_size_nm for name in names],
@@ -112,12 +136,12 @@ def _classify(
     progress = Progress("predict", rows.num_rows, unit="particles")
     probabilities = np.zeros((rows.num_rows, len(classifier.classes)))
     wants_ray = bool(settings.address or settings.workers)
-    if wants_ray or rows.num_rows >= STREAM_FROM_N_PARTICLES:
-        from cluster.resources import ActorPool, n_workers
+    if (wants_ray and rows.num_rows) or rows.num_rows >= STREAM_FROM_N_PARTICLES:
         from cluster.session import connect
+        from pipelines.classifiers.flow import classifier_pool, predict_on_ray
 
         with connect(settings.address):
-            pool = ActorPool(n_workers(settings.workers))
+            pool = classifier_pool(settings.workers)
             for where, found in predict_on_ray(model.folder, crops, pool=pool):
                 probabilities[where] = found
                 progress.advance(len(where))
@@ -141,9 +165,10 @@ def _classify(
         },
     )
     quoted = ", ".join(f"'{name}'" for name in names)
+    uri = model.uri.replace("'", "''")
     replace_rows(
         archive,
         "predictions",
         table,
-        where=f"model_uri = '{model.uri}' AND mosaic IN ({quoted})",
+        where=f"model_uri = '{uri}' AND mosaic IN ({quoted})",
     )

@@ -33,7 +33,12 @@ class Settings(ClusterSettings):
     """
 
     method: str = Field("ce", description="way of learning: ce")
-    name: str = Field("classifier", description="name of the registered model")
+    name: str = Field(
+        "classifier",
+        # Refused here and not by the registry after an hour of training.
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
+        description="name of the registered model",
+    )
     mosaic: tuple[str, ...] = Field(
         (), description="mosaics (GLOB) to train on; all by default; repeatable"
     )
@@ -77,7 +82,9 @@ class Settings(ClusterSettings):
     select_share: float = Field(
         0.15, gt=0, lt=1, description="share of particles that watch over training, 0 to 1"
     )
-    test_share: float = Field(0.1, ge=0, lt=1, description="share kept for testing, 0 to 1")
+    test_share: float | None = Field(
+        None, ge=0, lt=1, description="share kept for testing; 0.1, or none with --hold-out"
+    )
     cache_mb: int = Field(1024, ge=1, description="memory for crops, in MB per worker")
     train_workers: int = Field(
         0, ge=0, description="processes that train together; 0: this process, without Ray"
@@ -160,7 +167,7 @@ def _train_and_register(
         context="training",
     )
     with _ray_if(settings.train_workers, settings.address):
-        watch = EpochWatch(settings.epochs)
+        watch = EpochWatch(folder, settings.epochs)
         model = train_classifier(plan, folder=folder, n_workers=settings.train_workers, watch=watch)
     history = json.loads((folder / HISTORY_FILE).read_text(encoding="utf-8"))
     run.history(history)
@@ -216,20 +223,21 @@ def _ray_if(n_workers: int, address: str | None) -> Iterator[None]:
 
 
 class EpochWatch:
-    """Reports epochs as they appear in the training's history."""
+    """Reports epochs as their checkpoints appear."""
 
-    def __init__(self, n_epochs: int) -> None:
+    def __init__(self, folder: Path, n_epochs: int) -> None:
+        from pipelines.training.checkpoint import n_epochs_done
+
+        self._count = n_epochs_done
+        self._seen = n_epochs_done(folder)
         self._progress = Progress("train", n_epochs, unit="epochs")
-        self._seen: int | None = None
+        if self._seen:
+            note(f"train: going on after epoch {self._seen}")
+            self._progress.advance(self._seen)
 
     def __call__(self, folder: Path) -> None:
-        """Look at the history, and report what is new."""
-        from pipelines.classifiers.fit import HISTORY_FILE
-
-        path = folder / HISTORY_FILE
-        n_done = len(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else 0
-        if self._seen is None and n_done:
-            note(f"train: going on after epoch {n_done}")
-        if new := n_done - (self._seen or 0):
-            self._progress.advance(new)
-        self._seen = n_done
+        """Look at the checkpoints, and report what is new."""
+        n_done = self._count(folder)
+        if n_done > self._seen:
+            self._progress.advance(n_done - self._seen)
+            self._seen = n_done

@@ -176,7 +176,8 @@ def test_scaling_forgets_gain_and_offset(rng):
     scaled = scale_crops(crops * gains + 40 * gains)
 
     np.testing.assert_allclose(scaled, scale_crops(crops), atol=1e-4)
-    assert np.percentile(scaled[0], [1, 99]) == pytest.approx([-1, 1], abs=1e-5)
+    # Of 256 values the fourth from either end are the 1st and the 99th percentile.
+    assert np.sort(scaled[0], axis=None)[[3, -4]] == pytest.approx([-1, 1], abs=1e-5)
 
 
 def test_a_hot_pixel_is_clipped_and_a_flat_crop_is_zero():
