@@ -15,11 +15,11 @@ class Shapes:
     length_sigma: float = 0.10
     aspect: Range = (1.15, 1.6)
     waist: Range = (0.08, 0.16)
-    twist_deg: Range = (15.0, 26.0)
+    twist_deg: Range = (16.0, 26.0)
     truncation: Range = (0.02, 0.12)
     broken_share: float = 0.10
     chipped_share: float = 0.15
-    jitter: float = 0.025
+    jitter: float = 0.02
     tilt_sd_deg: float = 2.0
 
 

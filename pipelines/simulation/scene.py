@@ -17,6 +17,8 @@ Floats = NDArray[np.float64]
 #: Share of the mosaic that circles about the particles may cover: random placing jams at 0.55.
 FULL = 0.42
 _TRIES = 400
+#: A particle that leans more shows another side than one that lies, and none of its hand.
+_LEAN_RAD = 0.25
 
 
 @dataclass(frozen=True)
@@ -135,10 +137,11 @@ def _group(members: list[Particle], crowding: Crowding, rng: np.random.Generator
         leaning, depth = rng.random() < crowding.leaning_share, rng.uniform(0.1, 0.45)
         towards = np.array([np.sin(angle), np.cos(angle)])
         start = np.array(target.piece.centre_yx)
-        distance = _contact_px(member.piece, [p.piece for p in placed], start, towards)
         if leaning:
             rise = depth * _height(target.piece) / member.piece.solid.reach
-            member = _lean(member, towards, min(float(np.arctan(2 * rise)), 0.5))
+            member = _lean(member, towards, min(float(np.arctan(rise)), _LEAN_RAD))
+        distance = _contact_px(member.piece, [p.piece for p in placed], start, towards)
+        if leaning:
             distance *= 1 - depth
         # Half a pixel closer than contact: their outlines share a border in the image.
         y, x = start + towards * max(distance - 0.5, 0.0)

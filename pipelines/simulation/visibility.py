@@ -14,7 +14,7 @@ from pipelines.simulation.render import draw_relief
 
 #: Below this, or with less of the particle showing, its hand cannot be told.
 LEAST_VISIBILITY = 0.5
-LEAST_SHOWING = 0.75
+LEAST_SHOWING = 0.8
 
 _RADII, _ANGLES = 32, 128
 
@@ -65,8 +65,8 @@ def chirality_cue(picture: NDArray[np.float32]) -> float:
     Returns
     -------
     cue : float
-        Root of the mean squared difference over that of the picture from its own mean at each
-        radius and that of two unrelated ones; 0 for an achiral picture, about 1 at most.
+        Root of the share of the picture's power, about its mean at each radius, that the best
+        turn of its mirror image does not explain: 0 for an achiral picture, at most about 1.
     """
     height, width = picture.shape
     total = float(picture.sum())
