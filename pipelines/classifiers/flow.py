@@ -1,6 +1,7 @@
 """Train a classifier, and classify particles: here for few, on Ray for many."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,11 @@ def predict_here(
 
 
 def predict_on_ray(
-    model: Path, crops: MosaicCrops, *, pool: ActorPool
+    model: Path,
+    crops: MosaicCrops,
+    *,
+    pool: ActorPool,
+    batch_n_particles: int = BATCH_N_PARTICLES,
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
     """Classify particles on a connected Ray: as `predict_here`, in batches of any order.
 
@@ -82,7 +87,9 @@ def predict_on_ray(
     crops : MosaicCrops
         The particles.
     pool : ActorPool
-        What to use.
+        What to use; no more of it than there are batches.
+    batch_n_particles : int
+        Particles that an actor classifies at a time.
     """
     rows = np.concatenate(crops.blocks(np.arange(len(crops))))
     columns = {
@@ -95,9 +102,10 @@ def predict_on_ray(
     table = pa.table(columns)
     # One block, one batch: neighbours stay together, and a block is a few kilobytes of numbers.
     blocks = [
-        table.slice(start, BATCH_N_PARTICLES).combine_chunks()
-        for start in range(0, table.num_rows, BATCH_N_PARTICLES)
+        table.slice(start, batch_n_particles).combine_chunks()
+        for start in range(0, table.num_rows, batch_n_particles)
     ]
+    pool = replace(pool, size=min(pool.size, len(blocks)))
     classified = (
         ray.data.from_arrow(blocks)
         .map_batches(

@@ -150,6 +150,8 @@ def test_without_a_model_the_flag_is_missed(archive, capsys):
 
 
 @pytest.mark.ray
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::ray.util.annotations.RayDeprecationWarning")
 def test_actors_say_what_this_process_says(archive, embedded_ray):
 
     archive, outcome = archive
@@ -163,7 +165,7 @@ def test_actors_say_what_this_process_says(archive, embedded_ray):
     here, there = np.zeros((84, 2)), np.zeros((84, 2))
     for where, found in predict_here(model, crops):
         here[where] = found
-    for where, found in predict_on_ray(folder, crops, pool=ActorPool(2)):
+    for where, found in predict_on_ray(folder, crops, pool=ActorPool(2), batch_n_particles=30):
         there[where] = found
 
     np.testing.assert_allclose(there, here, atol=1e-5)

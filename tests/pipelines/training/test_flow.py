@@ -1,0 +1,113 @@
+import threading
+
+import pytest
+from ray.train import WorkerGroupError
+from ray.train.torch import TorchTrainer
+
+from pipelines.errors import ModelError, SettingsError
+from pipelines.training import flow
+from pipelines.training.flow import run_training
+
+
+def test_without_workers_the_function_runs_in_this_process(tmp_path):
+    seen = {}
+
+    def train(plan, folder, team):
+        seen.update(plan=plan, folder=folder, team=team, thread=threading.current_thread())
+
+    run_training(train, {"a": 1}, folder=tmp_path / "run")
+
+    assert seen["plan"] == {"a": 1}
+    assert seen["folder"] == tmp_path / "run"
+    assert (seen["team"].rank, seen["team"].size) == (0, 1)
+    assert seen["thread"] is threading.current_thread()
+
+
+def test_two_runs_of_one_folder_do_not_share_a_name(tmp_path, monkeypatch):
+    names = []
+    real = flow.RunConfig
+
+    def record(**settings):
+        names.append(settings["name"])
+        return real(**settings)
+
+    monkeypatch.setattr(flow, "RunConfig", record)
+    for _ in range(2):
+        run_training(lambda plan, folder, team: None, None, folder=tmp_path / "run")
+
+    assert len(set(names)) == 2
+
+
+def test_what_goes_wrong_in_this_process_arrives_as_it_is(tmp_path):
+    def train(plan, folder, team):
+        raise ModelError("the loss is nan")
+
+    with pytest.raises(ModelError, match="the loss is nan"):
+        run_training(train, None, folder=tmp_path)
+
+
+def test_the_watch_is_called_once_more_after_the_end(tmp_path):
+    calls = []
+
+    def train(plan, folder, team):
+        (folder / "done").touch()
+
+    run_training(
+        train, None, folder=tmp_path, watch=lambda folder: calls.append((folder / "done").exists()),
+        watch_every_s=60,
+    )  # fmt: skip
+
+    assert calls == [True]
+
+
+def test_the_watch_is_called_while_training_goes_on(tmp_path):
+    called = threading.Event()
+
+    def train(plan, folder, team):
+        assert called.wait(20)
+
+    run_training(train, None, folder=tmp_path, watch=lambda _: called.set(), watch_every_s=0.01)
+
+
+def test_nothing_is_said_on_the_users_terminal(tmp_path, capfd):
+    run_training(lambda plan, folder, team: None, None, folder=tmp_path)
+
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_workers_refusal_arrives_as_the_line_it_said(tmp_path, monkeypatch):
+    def fail(trainer):
+        wrapped = RuntimeError("a long story")
+        wrapped.__cause__ = SettingsError("2 workers are too many for 1 particles")
+        raise WorkerGroupError("a worker failed", {0: wrapped})
+
+    monkeypatch.setattr(TorchTrainer, "fit", fail)
+
+    with pytest.raises(SettingsError, match="2 workers are too many"):
+        run_training(lambda plan, folder, team: None, None, folder=tmp_path)
+
+
+def test_what_no_worker_can_explain_arrives_whole(tmp_path, monkeypatch):
+    def fail(trainer):
+        raise WorkerGroupError("a worker died", {0: RuntimeError("segmentation fault")})
+
+    monkeypatch.setattr(TorchTrainer, "fit", fail)
+
+    with pytest.raises(WorkerGroupError, match="a worker died"):
+        run_training(lambda plan, folder, team: None, None, folder=tmp_path)
+
+
+def test_more_workers_than_cores_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(flow.ray, "cluster_resources", lambda: {"CPU": 2.0})
+
+    with pytest.raises(SettingsError, match="--train-workers must be at most the 2 cores, got 3"):
+        run_training(lambda plan, folder, team: None, None, folder=tmp_path, n_workers=3)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "uses"), [({}, False), ({"GPU": 1.0}, False), ({"GPU": 2.0}, True)]
+)
+def test_accelerators_are_used_where_every_worker_can_have_one(monkeypatch, gpus, uses):
+    monkeypatch.setattr(flow.ray, "cluster_resources", lambda: {"CPU": 4.0, **gpus})
+
+    assert flow._check_room(2) is uses
