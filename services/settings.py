@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from pipelines.errors import SettingsError
 
@@ -33,7 +34,9 @@ class VerbSettings(BaseModel):
         try:
             return cls(**{**from_file, **given})
         except ValidationError as error:
-            raise SettingsError(_explain(error, from_file.keys() - given.keys(), toml)) from None
+            flags_of = {name: _flag(name, field) for name, field in cls.model_fields.items()}
+            said = _explain(error, flags_of, from_file.keys() - given.keys(), toml)
+            raise SettingsError(said) from None
 
 
 class ArchiveSettings(VerbSettings):
@@ -74,11 +77,21 @@ def read_toml(path: Path, verb: str, known: set[str]) -> dict[str, Any]:
     return {**shared, **own}
 
 
-def _explain(error: ValidationError, from_file: Any, toml: Path | None) -> str:
+def _flag(name: str, field: FieldInfo) -> str:
+    """Return what a field is called on the command line."""
+    extra = field.json_schema_extra
+    if isinstance(extra, dict) and extra.get("argument"):
+        return str(extra.get("metavar", name.upper()))
+    return f"--{name.replace('_', '-')}"
+
+
+def _explain(
+    error: ValidationError, flags: Mapping[str, str], from_file: Any, toml: Path | None
+) -> str:
     """Say the first broken rule in one line."""
     first = error.errors()[0]
     name = str(first["loc"][0]) if first["loc"] else ""
-    flag = f"--{name.replace('_', '-')}" if name else "settings"
+    flag = flags.get(name, f"--{name.replace('_', '-')}") if name else "settings"
     where = f"{toml}: {name}" if name in from_file else flag
     if first["type"] == "missing":
         return f"{where} is missing"

@@ -192,3 +192,7 @@ def test_an_archive_that_another_process_holds_is_left_alone(tessera, tmp_path):
     (line,) = result.stderr.splitlines()
     assert f"is held by process {holder.pid} on" in line
     assert result.stdout == ""
+
+
+def test_a_missing_argument_is_named_as_in_the_help(tessera):
+    assert_refused(tessera("simulate"), "OUT", "missing")
