@@ -83,7 +83,7 @@ def cut_crop(
     crop : (size_px, size_px) ndarray of float32
         In the grey values of ``image``.
     """
-    pixels = np.ascontiguousarray(image, dtype=np.float32)
+    pixels = np.asarray(image, dtype=np.float32)
     step = field_px / size_px
     # Where the crop is coarser than the image, every pixel is the mean of several samples, so
     # that noise between the sampling points is averaged and not picked.
@@ -128,10 +128,10 @@ def scale_crops(crops: NDArray[Any]) -> NDArray[np.float32]:
     -------
     scaled : (N, S, S) ndarray of float32
     """
-    values = np.asarray(crops, dtype=np.float32)
-    if values.shape[0] == 0:
-        return values.copy()
-    flat = values.reshape(values.shape[0], -1)
+    scaled = np.array(crops, dtype=np.float32, order="C")
+    if scaled.shape[0] == 0:
+        return scaled
+    flat = scaled.reshape(scaled.shape[0], -1)
     # Nearest ranks need one partition and no interpolation between neighbours.
     low_rank, high_rank = (round(p / 100 * (flat.shape[1] - 1)) for p in _PERCENTILES)
     ordered = np.partition(flat, (low_rank, high_rank), axis=1)
@@ -140,10 +140,12 @@ def scale_crops(crops: NDArray[Any]) -> NDArray[np.float32]:
     half = np.asarray((high - low) / 2, dtype=np.float32)
     # A constant crop has no contrast to stretch; its rounding noise is not a picture.
     usable = half > 1e-6 * np.maximum(np.abs(middle), 1)
-    scaled = (flat - middle[:, None]) / np.where(usable, half, np.float32(1))[:, None]
-    scaled[~usable] = 0
-    clipped: NDArray[np.float32] = np.clip(scaled, -_CLIP, _CLIP)
-    return clipped.reshape(values.shape)
+    # In place: the copies would cost more than the arithmetic.
+    flat -= middle[:, None]
+    flat /= np.where(usable, half, np.float32(1))[:, None]
+    flat[~usable] = 0
+    np.clip(flat, -_CLIP, _CLIP, out=flat)
+    return scaled
 
 
 def read_crops(

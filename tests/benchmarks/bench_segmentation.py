@@ -144,7 +144,7 @@ def memory(folder: Path, block: NDArray[np.uint8]) -> list[Measurement]:
     ]
 
 
-def stitching(n_tiles: int, size_px: int = 2048) -> Measurement:
+def stitching(n_tiles: int, size_px: int = 1024) -> Measurement:
     """Label the connected components of a mask in tiles, from mask to labelled image."""
     import dask
     import dask.array as da

@@ -1,6 +1,5 @@
 """Training from crops read out of the mosaic, against the same loop on crops in memory."""
 
-import statistics
 import tempfile
 import time
 from collections.abc import Sequence
@@ -27,7 +26,7 @@ from pipelines.training.team import Team
 from tests.benchmarks.record import Measurement
 
 N_EPOCHS = 6
-N_REPEATS = 3
+N_REPEATS = 6
 N_PARTICLES = 1000
 MOSAIC_PX = 4096
 
@@ -81,11 +80,12 @@ def run() -> list[Measurement]:
 
 
 def compare(name: str, ours: Sequence[float], baseline: Sequence[float]) -> Measurement:
+    """Compare the quickest of interleaved runs: whatever else the machine does only adds."""
     return Measurement(
         f"{name}, against crops in memory",
-        f"{statistics.median(ours):.2f} s",
-        f"{statistics.median(baseline):.2f} s",
-        statistics.median(a / b for a, b in zip(ours, baseline, strict=True)),
+        f"{min(ours):.2f} s",
+        f"{min(baseline):.2f} s",
+        min(ours) / min(baseline),
         "at most",
         1.1,
     )
