@@ -1,6 +1,7 @@
 """One seed, many independent generators, keyed by what they are for and never by order."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.digests import digest_bytes
 
@@ -36,3 +37,25 @@ def generator(seed: int, *keys: str | int) -> np.random.Generator:
     name = "\x1f".join([str(seed), *(f"{type(key).__name__}:{key}" for key in keys)])
     key = int(digest_bytes(name.encode()), 16)
     return np.random.Generator(np.random.Philox(key=key % 2**128))
+
+
+def hash_to_unit(ids: NDArray[np.int64], seed: int, *keys: str | int) -> NDArray[np.float64]:
+    """Hash ids to evenly spread numbers of at least 0 and below 1, each by its id alone.
+
+    Parameters
+    ----------
+    ids : (N,) ndarray of int
+        Such as particle ids; equal ids get equal numbers.
+    seed : int
+        The run's seed, not negative.
+    *keys : str or int
+        What the numbers are for; other keys give numbers that know nothing of these.
+    """
+    salt = generator(seed, *keys).integers(2**64, dtype=np.uint64)
+    # The finalizer of SplitMix64 (Steele et al. 2014), which scrambles one to one.
+    mixed = (ids.astype(np.uint64) ^ salt) + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed ^= mixed >> np.uint64(31)
+    unit: NDArray[np.float64] = (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return unit
