@@ -165,6 +165,42 @@ def test_forward_correction_is_least_at_the_true_shares_of_classes():
     assert gradient(loss, sure).abs().max() < 1e-4
 
 
+def fit_line(points: torch.Tensor, loss) -> torch.Tensor:
+    """Fit a logistic model of two classes; return the logits of the points."""
+    line = torch.zeros(3, 2, requires_grad=True)
+    inputs = torch.cat([points, torch.ones(len(points), 1)], dim=1)
+    optimiser = torch.optim.LBFGS([line], max_iter=30, line_search_fn="strong_wolfe")
+
+    def closure():
+        optimiser.zero_grad()
+        value = loss(inputs @ line).mean()
+        value.backward()
+        return value
+
+    optimiser.step(closure)
+    return (inputs @ line).detach()
+
+
+def test_forward_correction_finds_the_boundary_that_clean_labels_give():
+    draws = torch.Generator().manual_seed(5)
+    n = 50_000
+    true = torch.randint(2, (n,), generator=draws)
+    points = torch.randn(n, 2, generator=draws) + 1.2 * (2 * true[:, None] - 1)
+    # Half of class 0 is given as class 1: plain cross entropy moves its boundary far.
+    matrix = torch.tensor([[0.5, 0.5], [0.05, 0.95]])
+    given = torch.where(torch.rand(n, generator=draws) < matrix[true, 1], 1, 0)
+
+    def accuracy(logits):
+        return (logits.argmax(dim=1) == true).float().mean().item()
+
+    clean = accuracy(fit_line(points, lambda z: cross_entropy(z, true)))
+    plain = accuracy(fit_line(points, lambda z: cross_entropy(z, given)))
+    forward = accuracy(fit_line(points, lambda z: forward_cross_entropy(z, given, matrix)))
+
+    assert abs(forward - clean) < 0.01
+    assert plain < clean - 0.05
+
+
 def test_a_label_that_the_matrix_rules_out_pulls_nowhere():
     matrix = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
 
