@@ -129,7 +129,7 @@ def gaussian_low_posterior(losses: Floats, *, fallback_share: float = 0.5) -> Fl
     losses = _checked(losses)
     split = (losses <= np.quantile(losses, fallback_share)).astype(np.float64)
     lowest, highest = float(losses.min()), float(losses.max())
-    if _is_one_value(lowest, highest) or losses.size < 2 / _LEAST_SHARE:
+    if _is_one_value(lowest, highest):
         return split
     values = _scaled(losses, lowest, highest)
     # The settings of the official code; the seed makes a trial repeatable.

@@ -447,3 +447,12 @@ def test_mixing_and_memory_refuse_options_out_of_range():
         mixup(torch.zeros(2, 1), torch.zeros(2, 2), alpha=0, groups=torch.arange(2))
     with pytest.raises(ValueError, match="momentum must be at least 0 and below 1, got 1"):
         updated_elr_targets(torch.zeros(1, 2), torch.zeros(1, 2), momentum=1)
+
+
+def test_memory_of_a_saturated_network_keeps_within_bounds_and_sums_to_one():
+    memory = updated_elr_targets(
+        torch.zeros(1, 3), torch.tensor([[90.0, -90.0, -90.0]]), momentum=0.0
+    )
+
+    assert memory.sum().item() == pytest.approx(1)
+    assert memory[0, 1].item() == pytest.approx(1e-4 / 1.0001)

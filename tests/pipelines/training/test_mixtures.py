@@ -213,6 +213,20 @@ def test_settings_out_of_range_are_refused():
         gaussian_low_posterior(np.arange(5.0), fallback_share=1.0)
 
 
+def test_losses_beyond_a_narrow_high_component_still_belong_to_it(rng):
+    # Beyond 0.8 the wide low component is the denser one.
+    losses = two_betas(rng, (1, 1), (120, 40), 0.4)[0]
+
+    mixture = fit_beta_mixture(losses, n_steps=100, trimmed_percent=0)
+
+    by_density = mixture.weights[:, None] * beta.pdf(
+        [0.75, 0.95], mixture.alphas[:, None], mixture.betas[:, None]
+    )
+    assert by_density[1, 0] > by_density[0, 0]
+    assert by_density[1, 1] < by_density[0, 1]
+    assert mixture.posterior_high(np.array([0.95]))[0] == mixture.lookup.max() > 0.5
+
+
 def test_a_narrow_low_component_keeps_the_lowest_losses():
     # Before it is mended, this lookup would rise again towards 0.
     rng = np.random.default_rng(5)
