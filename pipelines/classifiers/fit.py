@@ -2,20 +2,23 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipelines.archive import write_text
+from pipelines.classifiers.curves import Watched
 from pipelines.classifiers.methods import method_type
 from pipelines.classifiers.model import describe_model, predict_logits, to_tensor
 from pipelines.classifiers.networks import Ensemble, build_network
 from pipelines.classifiers.plan import TrainPlan
+from pipelines.classifiers.sample_choice import choose_samples
 from pipelines.errors import SettingsError
 from pipelines.evaluation.classification import fit_temperature
 from pipelines.randomness import generator
@@ -28,16 +31,15 @@ from pipelines.training.checkpoint import (
 )
 from pipelines.training.loader import CropLoader
 from pipelines.training.loop import make_optimiser, should_stop, train_epoch
-from pipelines.training.method import Batch
-from pipelines.training.samples import UNKNOWN, plain_samples, with_mirror_images
-from pipelines.training.splits import SELECT, TEST, TRAIN
+from pipelines.training.method import Batch, Epoch, TrainingSet, plan_epochs
+from pipelines.training.samples import UNKNOWN
+from pipelines.training.splits import SELECT
 from pipelines.training.team import Team
 
 #: Where `fit_classifier` leaves its results, inside the folder it was given.
 MODEL_FOLDER = "model"
 HISTORY_FILE = "history.json"
-#: Particles behind each point of a curve, at most: curves are watched, not reported.
-_CURVE_PARTICLES = 512
+_PREDICTED_AT_ONCE = 512
 
 
 def fit_classifier(plan: TrainPlan, folder: Path, team: Team) -> None:
@@ -61,27 +63,35 @@ class _Fit:
 
     def __init__(self, plan: TrainPlan, folder: Path, team: Team) -> None:
         self.plan, self.folder, self.team = plan, folder, team
-        everyone = np.arange(len(plan.particles))
-        self.plain = plain_samples(
-            everyone, plan.particles.particle_ids, plan.given_labels, plan.true_labels
-        )
-        labelled = (plan.roles == TRAIN) & (plan.given_labels != UNKNOWN)
-        self.samples = self.plain.pick(labelled)
-        if plan.use_mirror_images:
-            self.samples = with_mirror_images(self.samples, plan.mirrored_class)
+        kind = method_type(plan.method)
+        options = kind.complete_options(plan.method_options)
+        self.epochs = plan_epochs(kind.phases(plan.loop.n_epochs, options))
+        self.plain, self.samples = choose_samples(plan, self.epochs)
         self.owned = team.owns(self.samples.rows)
-        self.n_steps = self._count_steps()
+        self._check_share()
         self.source = plan.crops()
         self.loader = CropLoader(
-            self.source, self.samples.rows[self.owned], cache_bytes=plan.cache_bytes
+            self.source,
+            self.samples.rows,
+            cache_bytes=plan.cache_bytes,
+            mine=self.samples.rows[self.owned],
         )
         self.networks = self._new_networks()
-        self.together = Ensemble(self.networks)
-        self.method = method_type(plan.method)(
+        averaging = plan.loop.average_decay or kind.average_decay
+        averages = deepcopy(self.networks) if averaging else []
+        #: What predicts: the networks, or the running means of their weights.
+        self.together = Ensemble(averages or self.networks, len(plan.classes))
+        self.method = kind(
             [team.join(network) for network in self.networks],
-            n_samples=len(self.samples),
-            n_classes=len(plan.classes),
-            options=plan.method_options,
+            TrainingSet(
+                given_labels=torch.from_numpy(self.samples.given_labels).to(team.device),
+                groups=torch.from_numpy(self.samples.rows).to(team.device),
+                trusted=torch.from_numpy(self.samples.trusted).to(team.device),
+                n_classes=len(plan.classes),
+            ),
+            options=options,
+            averages=averages,
+            team=team,
         )
         self.optimiser = make_optimiser(self.method, plan.loop)
         self.noise = noise_bank(plan.seed, team.device)
@@ -92,37 +102,49 @@ class _Fit:
         """Train what is left to train, and write the model."""
         plan, team = self.plan, self.team
         self._resume()
-        self.watched = _Watched(self) if team.leads else None
+        watched = Watched(plan, self.source) if team.leads else None
         stopped = self._stops()
-        for epoch in range(len(self.history), plan.loop.n_epochs):
+        for epoch in self.epochs[len(self.history) :]:
             if team.decide(stopped):
                 break
+            if epoch.index == 0:
+                self._start_phase(epoch)
+            batches = self._plan_batches(epoch)
             loss = train_epoch(
                 self.method,
                 self.optimiser,
-                self._batches(epoch),
+                self._batches(epoch, batches),
                 epoch=epoch,
-                n_steps=self.n_steps,
+                n_steps=len(batches),
                 settings=plan.loop,
                 predict_all=self._predict_all,
                 seed=plan.seed,
                 device=team.device,
             )
             state = team.gather(self.method.sample_state(), self.owned)
-            if self.watched:
-                self.history.append({"train_loss": loss, **self.watched.measure()})
+            chosen = self._judge_choice()
+            if watched:
+                points = watched.measure(partial(self._logits, self.together))
+                self.history.append({"train_loss": loss, **points, **chosen})
                 self._remember(state)
             stopped = self._stops()
         if team.leads:
             self._finish()
 
-    def _count_steps(self) -> int:
-        """Return the steps of an epoch: the same on every worker, as each step waits for all."""
+    def _check_share(self) -> None:
+        """Check that every worker has something to do."""
         rows, size = self.samples.rows, self.team.size
-        n_least = int(np.bincount(rows % size, minlength=size).min())
-        if n_least == 0:
+        if np.bincount(rows % size, minlength=size).min() == 0:
             raise SettingsError(f"{size} workers are too many for {len(set(rows))} particles")
-        return min(-(-len(rows) // self.plan.loop.batch_size), n_least)
+
+    def _start_phase(self, epoch: Epoch) -> None:
+        self.method.start_phase(epoch.phase_number, self._predict_all)
+        if epoch.phase.afresh:
+            fresh = self._new_networks()
+            for group in (self.networks, self.method.averages):
+                for network, first in zip(group, fresh if group else [], strict=True):
+                    network.load_state_dict(first.state_dict())
+        self.optimiser = make_optimiser(self.method, self.plan.loop)
 
     def _new_networks(self) -> list[nn.Module]:
         networks: list[nn.Module] = []
@@ -140,24 +162,38 @@ class _Fit:
         checkpoint = read_checkpoint(self.folder)
         if checkpoint is None:
             return
-        self.together.load_state_dict(checkpoint.weights)
+        self._all_networks.load_state_dict(checkpoint.weights)
         self.optimiser.load_state_dict(dict(checkpoint.optimiser))
         self.method.load_sample_state(checkpoint.sample_state_of(self.samples.keys))
+        self.method.load_common_state(checkpoint.common_state)
         self.history = checkpoint.history
         self.best = dict(checkpoint.best_weights)
+
+    @property
+    def _all_networks(self) -> nn.Module:
+        """The networks, and the running means of their weights."""
+        return nn.ModuleList([*self.networks, *self.method.averages])
 
     def _stops(self) -> bool:
         return should_stop([entry["select_loss"] for entry in self.history], self.plan.loop)
 
-    def _batches(self, epoch: int) -> Iterator[Batch]:
-        """Yield this worker's batches of an epoch: each of its samples once."""
+    def _plan_batches(self, epoch: Epoch) -> list[NDArray[np.int64]]:
+        """Divide an epoch's samples into the steps of the whole team: each sample once."""
+        part = epoch.phase.part
+        trusted = self.samples.trusted
+        used = np.flatnonzero(trusted if part == "trusted" else ~trusted | (part == "both"))
+        rng = generator(self.plan.seed, "order", epoch.number)
+        order = used[self.loader.shuffle(self.samples.rows[used], rng)]
+        return np.array_split(order, -(-len(order) // self.plan.loop.batch_size))
+
+    def _batches(self, epoch: Epoch, batches: list[NDArray[np.int64]]) -> Iterator[Batch]:
+        """Yield this worker's share of every step."""
         plan, device = self.plan, self.team.device
-        mine = np.flatnonzero(self.owned)
-        rng = generator(plan.seed, "order", epoch, self.team.rank)
-        order = mine[self.loader.shuffle(self.samples.rows[mine], rng)]
-        batches = np.array_split(order, self.n_steps)
-        crops_of = self.loader.batches([self.samples.rows[batch] for batch in batches])
-        for batch, crops in zip(batches, crops_of, strict=True):
+        shares = [np.flatnonzero(self.owned[batch]) for batch in batches]
+        # A worker without a share of a step takes part with a sample that does not count.
+        mine = [b[s] if len(s) else b[:1] for b, s in zip(batches, shares, strict=True)]
+        crops_of = self.loader.batches([self.samples.rows[batch] for batch in mine])
+        for whole, share, batch, crops in zip(batches, shares, mine, crops_of, strict=True):
             images = to_tensor(crops, device)
             mirrored = torch.from_numpy(self.samples.mirrored[batch]).to(device)
             images = torch.where(mirrored[:, None, None, None], images.flip(-1), images)
@@ -165,7 +201,7 @@ class _Fit:
             views = tuple(
                 augment(
                     images,
-                    draw_uniforms(keys, seed=plan.seed, epoch=epoch, view=view),
+                    draw_uniforms(keys, seed=plan.seed, epoch=epoch.number, view=view),
                     plan.augmentation,
                     input_px=plan.view.input_px,
                     noise=self.noise,
@@ -173,14 +209,31 @@ class _Fit:
                 for view in range(self.method.n_views)
             )
             given = torch.from_numpy(self.samples.given_labels[batch]).to(device)
-            yield Batch(views, given, torch.from_numpy(batch).to(device))
+            places = None
+            if self.team.size > 1:
+                places = torch.from_numpy(share if len(share) else np.array([-1])).to(device)
+            yield Batch(views, given, torch.from_numpy(batch).to(device), places, len(whole))
+
+    def _judge_choice(self) -> dict[str, float]:
+        """Say how many samples the method chose to learn from, and how many labels were right."""
+        if self.method.kept is None:
+            return {}
+        kept = self.team.gather({"kept": self.method.kept.float()}, self.owned)["kept"]
+        chosen = kept.cpu().numpy() > 0
+        points = {"kept_share": float(chosen.mean())}
+        known = chosen & (self.samples.true_labels != UNKNOWN)
+        if known.any():
+            right = self.samples.given_labels[known] == self.samples.true_labels[known]
+            points["kept_precision"] = float(right.mean())
+        return points
 
     def _predict_all(self) -> Tensor:
         """Predict every training sample, its crop undisturbed: (n_networks, N, K)."""
         order = np.argsort(self.samples.rows, kind="stable")
-        batches = np.array_split(order, -(-len(order) // _CURVE_PARTICLES))
+        batches = np.array_split(order, -(-len(order) // _PREDICTED_AT_ONCE))
         crops_of = self.loader.batches([self.samples.rows[batch] for batch in batches])
-        logits = np.empty((len(self.networks), len(order), len(self.plan.classes)))
+        n_outputs = len(self.plan.classes) + self.method.n_extra_outputs
+        logits = np.empty((len(self.networks), len(order), n_outputs))
         for batch, crops in zip(batches, crops_of, strict=True):
             mirrored = self.samples.mirrored[batch][:, None, None]
             images = np.where(mirrored, crops[:, :, ::-1], crops)
@@ -191,9 +244,10 @@ class _Fit:
     def _remember(self, sample_state: dict[str, Tensor]) -> None:
         """Write the history and a checkpoint; keep the weights if they are the best so far."""
         losses = [entry["select_loss"] for entry in self.history]
-        weights = self.together.state_dict()
+        weights = self._all_networks.state_dict()
         if self.plan.loop.patience_epochs and losses[-1] == min(losses):
-            self.best = {name: values.detach().clone() for name, values in weights.items()}
+            best = self.together.state_dict()
+            self.best = {name: values.detach().clone() for name, values in best.items()}
         write_checkpoint(
             self.folder,
             Checkpoint(
@@ -203,6 +257,7 @@ class _Fit:
                 optimiser=self.optimiser.state_dict(),
                 sample_keys=self.samples.keys,
                 sample_state=sample_state,
+                common_state=self.method.common_state(),
                 history=self.history,
             ),
         )
@@ -238,49 +293,3 @@ class _Fit:
             input_px=self.plan.view.input_px,
             device=self.team.device,
         )
-
-
-class _Watched:
-    """The particles whose predictions are followed from epoch to epoch, with their crops."""
-
-    def __init__(self, fit: _Fit) -> None:
-        self._fit = fit
-        plan = fit.plan
-        given, true = plan.given_labels, plan.true_labels
-        known = true != UNKNOWN
-        labelled = given != UNKNOWN
-        wrong = (plan.roles == TRAIN) & labelled & known & (given != true)
-        self._parts = {
-            "select": np.flatnonzero((plan.roles == SELECT) & labelled),
-            "test": self._few(np.flatnonzero((plan.roles == TEST) & known)),
-            "wrong": self._few(np.flatnonzero(wrong)),
-        }
-        self._rows = np.concatenate(list(self._parts.values()))
-        self._crops = fit.source.read(self._rows)
-
-    def _few(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        rng = generator(self._fit.plan.seed, "curves")
-        return rng.permutation(rows)[:_CURVE_PARTICLES]
-
-    def measure(self) -> dict[str, float]:
-        """Return this epoch's points of the curves; those without a particle are left out."""
-        plan = self._fit.plan
-        logits = self._fit._logits(self._fit.together, self._crops, [0.0])
-        predicted = logits.argmax(axis=1)
-        ends = np.cumsum([len(rows) for rows in self._parts.values()])[:-1]
-        said = dict(zip(self._parts, np.split(predicted, ends), strict=True))
-        select = self._parts["select"]
-        given = plan.given_labels[select]
-        scores = torch.from_numpy(logits[: len(select)])
-        points: dict[str, Any] = {
-            "select_loss": float(F.cross_entropy(scores, torch.from_numpy(given))),
-            "select_accuracy": float((said["select"] == given).mean()),
-        }
-        test, wrong = self._parts["test"], self._parts["wrong"]
-        if len(test):
-            points["test_accuracy"] = float((said["test"] == plan.true_labels[test]).mean())
-        if len(wrong):
-            true, memorised = plan.true_labels[wrong], plan.given_labels[wrong]
-            points["wrong_labels_seen_through"] = float((said["wrong"] == true).mean())
-            points["wrong_labels_memorised"] = float((said["wrong"] == memorised).mean())
-        return points

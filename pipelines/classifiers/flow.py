@@ -14,7 +14,7 @@ from cluster.resources import ActorPool, n_workers
 from pipelines.classifiers.fit import MODEL_FOLDER, fit_classifier
 from pipelines.classifiers.model import Classifier, load_classifier
 from pipelines.classifiers.plan import TrainPlan
-from pipelines.training.crop_source import MosaicCrops
+from pipelines.training.crop_source import CropSource, MosaicCrops
 from pipelines.training.flow import run_training
 from pipelines.training.loader import CropLoader
 
@@ -50,7 +50,7 @@ def train_classifier(
 
 
 def predict_here(
-    classifier: Classifier, crops: MosaicCrops
+    classifier: Classifier, crops: CropSource
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
     """Classify particles in this process.
 

@@ -183,15 +183,20 @@ ARCHITECTURES: Mapping[str, type[PolarNet] | type[CompactNet]] = {
 
 
 class Ensemble(nn.Module):
-    """Networks that were trained together and predict together, by the mean of their logits."""
+    """Networks that were trained together and predict together, by the mean of their logits.
 
-    def __init__(self, networks: Sequence[nn.Module]) -> None:
+    Outputs beyond the classes, which some methods need in training, are left out.
+    """
+
+    def __init__(self, networks: Sequence[nn.Module], n_classes: int) -> None:
         super().__init__()
         self.networks = nn.ModuleList(networks)
+        self.n_classes = n_classes
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (B, K) of images (B, 1, H, W)."""
-        return torch.stack([network(images) for network in self.networks]).mean(dim=0)
+        mean = torch.stack([network(images) for network in self.networks]).mean(dim=0)
+        return mean[:, : self.n_classes]
 
 
 def build_network(config: Mapping[str, Any]) -> Ensemble:
@@ -202,7 +207,8 @@ def build_network(config: Mapping[str, Any]) -> Ensemble:
     config : mapping
         ``architecture`` ("polar" or "compact"), ``widths`` (channels of each block), ``n_classes``,
         ``dropout``, ``antisymmetric``, ``mirrored_class`` (for each class that of its mirror
-        image), and ``n_networks``, how many of these predict together.
+        image), ``n_networks``, how many of these predict together, and ``n_extra_outputs``,
+        outputs beyond the classes.
 
     Raises
     ------
@@ -215,14 +221,19 @@ def build_network(config: Mapping[str, Any]) -> Ensemble:
                 f"architecture must be one of {', '.join(ARCHITECTURES)}, "
                 f"got {config['architecture']!r}"
             )
-        return Ensemble([_one_network(config) for _ in range(config["n_networks"])])
+        networks = [_one_network(config) for _ in range(config["n_networks"])]
+        return Ensemble(networks, config["n_classes"])
     except KeyError as error:
         raise ModelError(f"the network's description lacks {error}") from None
 
 
 def _one_network(config: Mapping[str, Any]) -> nn.Module:
     make = ARCHITECTURES[config["architecture"]]
-    network: nn.Module = make(config["widths"], config["n_classes"], dropout=config["dropout"])
+    n_extra = config.get("n_extra_outputs", 0)
+    n_outputs = config["n_classes"] + n_extra
+    network: nn.Module = make(config["widths"], n_outputs, dropout=config["dropout"])
     if config["antisymmetric"]:
-        return MirrorEquivariant(network, config["mirrored_class"])
+        # What is beyond the classes has no hand.
+        beyond = range(config["n_classes"], n_outputs)
+        return MirrorEquivariant(network, [*config["mirrored_class"], *beyond])
     return network

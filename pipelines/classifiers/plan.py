@@ -12,7 +12,7 @@ from pipelines.classifiers.networks import WIDTHS
 from pipelines.errors import LabelError, ModelError
 from pipelines.mosaic.crops import CropSpec, Padding
 from pipelines.training.augmentation import Augmentation, averaging_angles, margin
-from pipelines.training.crop_source import MosaicCrops
+from pipelines.training.crop_source import CropSource, MosaicCrops
 from pipelines.training.loop import LoopSettings
 from pipelines.training.samples import UNKNOWN
 from pipelines.training.splits import ROLES, SELECT, TRAIN
@@ -126,7 +126,8 @@ class TrainPlan:
     roles : (N,) ndarray of int
         Indices into `ROLES`.
     given_labels, true_labels : (N,) ndarray of int
-        Class indices, `UNKNOWN` where there is none. True labels are for curves and tests alone.
+        Class indices, `UNKNOWN` where there is none. True labels are for curves and tests alone,
+        but for those of the clean_small part, which methods may spend.
     classes : sequence of str
         Names of the classes, in the order of their indices.
     mirrored_class : sequence of int
@@ -145,6 +146,12 @@ class TrainPlan:
         Bound on the memory of crops in each worker, in bytes.
     seed : int
         Seed of everything random.
+    mirrored_given_labels : (N,) ndarray of int, optional
+        Given labels of the particles' mirror images, where they have their own errors.
+    stored : CropSource, optional
+        Crops that are there already, a row per particle; by default they are cut from mosaics.
+    curve_particles : int
+        Particles behind each point of a curve of test or memorisation, at most.
     """
 
     mosaics: Sequence[Path]
@@ -165,9 +172,14 @@ class TrainPlan:
     n_rotations: int = 4
     cache_bytes: int = 2**30
     seed: int = 0
+    mirrored_given_labels: NDArray[np.int64] | None = None
+    stored: CropSource | None = None
+    curve_particles: int = 512
 
-    def crops(self) -> MosaicCrops:
+    def crops(self) -> CropSource:
         """Return the source of all particles' crops."""
+        if self.stored is not None:
+            return self.stored
         return self.view.crops(self.mosaics, self.pixel_sizes_nm, self.particles)
 
     @property
@@ -188,6 +200,7 @@ def describe_network(
     antisymmetric: bool,
     dropout: float,
     n_networks: int,
+    n_extra_outputs: int = 0,
 ) -> dict[str, Any]:
     """Describe a network as `build_network` takes it."""
     return {
@@ -198,6 +211,7 @@ def describe_network(
         "antisymmetric": antisymmetric,
         "mirrored_class": list(mirrored_class),
         "n_networks": n_networks,
+        "n_extra_outputs": n_extra_outputs,
     }
 
 

@@ -41,6 +41,8 @@ class Checkpoint:
         Whose entries ``sample_state`` holds.
     sample_state : mapping
         What the method keeps per sample.
+    common_state : mapping
+        What else the method keeps.
     history : list of mapping
         One entry per epoch.
     """
@@ -51,6 +53,7 @@ class Checkpoint:
     optimiser: Mapping[str, Any]
     sample_keys: NDArray[np.int64]
     sample_state: Mapping[str, Tensor]
+    common_state: Mapping[str, Tensor]
     history: list[dict[str, float]]
 
     def sample_state_of(self, keys: NDArray[np.int64]) -> dict[str, Tensor]:
@@ -80,6 +83,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
                 "optimiser": checkpoint.optimiser,
                 "sample_keys": torch.from_numpy(checkpoint.sample_keys),
                 "sample_state": dict(checkpoint.sample_state),
+                "common_state": dict(checkpoint.common_state),
             },
             partial / _TRAINING_FILE,
         )
@@ -107,6 +111,7 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
         optimiser=training["optimiser"],
         sample_keys=training["sample_keys"].numpy(),
         sample_state=training["sample_state"],
+        common_state=training["common_state"],
         history=history,
     )
 

@@ -28,14 +28,19 @@ class CropLoader:
         The rows that will be asked for.
     cache_bytes : int
         Bound on the memory of crops, in bytes.
+    mine : (M,) ndarray of int, optional
+        Where several workers share the rows, those that this one reads; orders depend on all
+        rows, so that they are the same on any number of workers.
     """
 
-    def __init__(self, source: CropSource, rows: Rows, *, cache_bytes: int) -> None:
+    def __init__(
+        self, source: CropSource, rows: Rows, *, cache_bytes: int, mine: Rows | None = None
+    ) -> None:
         self._source = source
-        wanted = np.unique(rows)
         crop_bytes = source.size_px**2 * np.dtype(np.float16).itemsize
-        self.fits = len(wanted) * crop_bytes <= cache_bytes
-        share = cache_bytes if self.fits else cache_bytes // 2
+        self.fits = len(np.unique(rows)) * crop_bytes <= cache_bytes
+        wanted = np.unique(rows if mine is None else mine)
+        share = cache_bytes if len(wanted) * crop_bytes <= cache_bytes else cache_bytes // 2
         in_reading_order = _concatenate(source.blocks(wanted))
         kept = in_reading_order[: share // crop_bytes]
         self._piece_rows = max(1, cache_bytes // 4 // crop_bytes)

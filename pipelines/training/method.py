@@ -2,35 +2,115 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
+import torch
 from torch import Tensor, nn
+
+from pipelines.training.team import Team
 
 #: Logits of every network for every training sample, undisturbed: (n_networks, N, K).
 PredictAll = Callable[[], Tensor]
 
 
 @dataclass(frozen=True)
+class Phase:
+    """A stretch of training with an optimiser and a learning-rate schedule of its own.
+
+    Attributes
+    ----------
+    n_epochs : int
+        Passes over the samples of ``part``.
+    part : {"noisy", "trusted", "both"}
+        Which samples are learnt from.
+    afresh : bool
+        Whether the networks go back to their first weights before it.
+    rate : float
+        Factor on the peak learning rate.
+    """
+
+    n_epochs: int
+    part: Literal["noisy", "trusted", "both"] = "noisy"
+    afresh: bool = False
+    rate: float = 1.0
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """An epoch's place in a training: ``number`` of all, ``index`` within its phase."""
+
+    number: int
+    index: int
+    phase_number: int
+    phase: Phase
+
+
+def plan_epochs(phases: Sequence[Phase]) -> list[Epoch]:
+    """List the epochs of some phases, one after another.
+
+    Examples
+    --------
+    >>> [(e.number, e.phase_number, e.index) for e in plan_epochs([Phase(1), Phase(2)])]
+    [(0, 0, 0), (1, 1, 0), (2, 1, 1)]
+    """
+    places = [(n, i, phase) for n, phase in enumerate(phases) for i in range(phase.n_epochs)]
+    return [Epoch(number, i, n, phase) for number, (n, i, phase) in enumerate(places)]
+
+
+@dataclass(frozen=True)
 class Batch:
-    """Some training samples.
+    """One worker's share of a step's samples.
 
     Attributes
     ----------
     views : tuple of (B, 1, H, W) tensor
         As many independently augmented views of each sample as the method asked for.
     given_labels : (B,) tensor of int
-        Class indices, perhaps wrong.
+        Class indices, perhaps wrong; right where trusted.
     samples : (B,) tensor of int
         Which samples these are, 0 to N - 1: the index into whatever the method keeps per sample.
+    places : (B,) tensor of int, optional
+        The place of each in the step's samples of all workers; -1 marks a stand-in that must not
+        count, for a worker whose share is empty. By default 0 to B - 1.
+    n_total : int
+        The step's samples of all workers; B by default.
     """
 
     views: tuple[Tensor, ...]
     given_labels: Tensor
     samples: Tensor
+    places: Tensor | None = None
+    n_total: int = 0
 
     @property
     def images(self) -> Tensor:
         """The first view."""
         return self.views[0]
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What a method may know of all samples from the start.
+
+    Attributes
+    ----------
+    given_labels : (N,) tensor of int
+        Class indices, perhaps wrong; right where trusted.
+    groups : (N,) tensor of int
+        Samples of one particle share a group.
+    trusted : (N,) tensor of bool
+        Samples whose label is known to be right.
+    n_classes : int
+        Number of classes.
+    """
+
+    given_labels: Tensor
+    groups: Tensor
+    trusted: Tensor
+    n_classes: int
+
+    def __len__(self) -> int:
+        return len(self.given_labels)
 
 
 class Method:
@@ -42,40 +122,79 @@ class Method:
         How many networks it trains; they share architecture and batches, not their beginnings.
     n_views : int
         How many independently augmented views of each sample it wants.
+    n_extra_outputs : int
+        Outputs that it wants beyond the classes.
+    average_decay : float
+        Decay of the running mean of weights that it needs, 0 if none.
+    kept : (N,) tensor of bool, or None
+        Which samples it last trained on, where it chooses.
 
     Parameters
     ----------
     networks : sequence of Module
         The networks, ready to be called; on several workers they average gradients by themselves.
-    n_samples, n_classes : int
-        Size of the training set, and number of classes.
+    training_set : TrainingSet
+        Labels and groups of all samples.
     options : mapping
         The method's own numbers, from settings.
+    averages : sequence of Module
+        Running means of the networks' weights, where somebody asked for them.
+    team : Team, optional
+        This worker's place; alone by default.
     """
 
     n_networks = 1
     n_views = 1
+    n_extra_outputs = 0
+    average_decay = 0.0
 
     def __init__(
         self,
         networks: Sequence[nn.Module],
+        training_set: TrainingSet,
         *,
-        n_samples: int,
-        n_classes: int,
         options: Mapping[str, float],
+        averages: Sequence[nn.Module] = (),
+        team: Team | None = None,
     ) -> None:
-        unknown = sorted(set(options) - set(self.default_options()))
-        if unknown:
-            raise ValueError(f"method has no option {', '.join(unknown)}")
         self.networks = list(networks)
-        self.n_samples = n_samples
-        self.n_classes = n_classes
-        self.options = {**self.default_options(), **options}
+        self.averages = list(averages)
+        self.training_set = training_set
+        self.n_classes = training_set.n_classes
+        self.options = self.complete_options(options)
+        self.team = team or Team()
+        self.kept: Tensor | None = None
+
+    @classmethod
+    def complete_options(cls, options: Mapping[str, float]) -> dict[str, float]:
+        """Add the defaults of options that are not given.
+
+        Raises
+        ------
+        ValueError
+            Naming an option that the method does not have.
+        """
+        defaults = cls.default_options()
+        if unknown := sorted(set(options) - set(defaults)):
+            has = f"; it has {', '.join(defaults)}" if defaults else ""
+            raise ValueError(f"method has no option {', '.join(unknown)}{has}")
+        return {**defaults, **options}
 
     @staticmethod
     def default_options() -> Mapping[str, float]:
         """Return the method's options with their defaults."""
         return {}
+
+    @classmethod
+    def phases(cls, n_epochs: int, options: Mapping[str, float]) -> list[Phase]:
+        """Divide a budget of passes over the noisy samples into phases.
+
+        Passes over trusted samples alone come on top: they are few.
+        """
+        return [Phase(n_epochs)]
+
+    def start_phase(self, number: int, predict_all: PredictAll) -> None:
+        """Prepare for a phase; the networks are still as the phase before left them."""
 
     def start_epoch(self, epoch: int, n_epochs: int, predict_all: PredictAll) -> None:
         """Prepare for an epoch, 0 to ``n_epochs - 1``; predictions are made only if asked for."""
@@ -100,3 +219,53 @@ class Method:
         """Take back what `sample_state` gave."""
         if state:
             raise ValueError(f"{type(self).__name__} keeps nothing per sample")
+
+    def common_state(self) -> dict[str, Tensor]:
+        """Return what else must survive an interruption; the same on every worker."""
+        return {}
+
+    def load_common_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what `common_state` gave."""
+
+    def mean(self, losses: Tensor, batch: Batch, keep: Tensor | None = None) -> Tensor:
+        """Average losses (B,) over the step's samples of all workers, or over those to keep.
+
+        On several workers gradients are averaged after this, so a worker's share is weighed by
+        how many workers there are: the step is the same as on one.
+        """
+        weights = self._counted(batch).to(losses.dtype)
+        if keep is not None:
+            weights = weights * keep.to(losses.dtype)
+        total = self.team.add_up(weights.sum()).clamp(min=1)
+        return (losses * weights).sum() * self.team.size / total
+
+    def smallest(self, losses: Tensor, batch: Batch, n: int) -> Tensor:
+        """Tell which samples (B,) are among the ``n`` with the smallest losses of all workers'."""
+        everyones = self.spread(losses, batch)
+        chosen = torch.zeros(len(everyones), dtype=torch.bool, device=losses.device)
+        chosen[everyones.argsort(stable=True)[:n]] = True
+        if batch.places is None:
+            return chosen
+        return chosen[batch.places.clamp(min=0)] & (batch.places >= 0)
+
+    def spread(self, values: Tensor, batch: Batch) -> Tensor:
+        """Gather values (B,) of all workers, in the order of the step's samples."""
+        if batch.places is None:
+            return values.detach()
+        counted = batch.places >= 0
+        gathered = values.new_zeros(batch.n_total)
+        gathered[batch.places[counted]] = values.detach()[counted]
+        return self.team.add_up(gathered)
+
+    def mark_kept(self, batch: Batch, keep: Tensor) -> None:
+        """Remember which samples were trained on."""
+        if self.kept is None:
+            self.kept = torch.zeros(len(self.training_set), dtype=torch.bool, device=keep.device)
+        counted = self._counted(batch)
+        self.kept[batch.samples[counted]] = keep[counted]
+
+    @staticmethod
+    def _counted(batch: Batch) -> Tensor:
+        if batch.places is None:
+            return torch.ones_like(batch.samples, dtype=torch.bool)
+        return batch.places >= 0

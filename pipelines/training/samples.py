@@ -26,6 +26,8 @@ class Samples:
         Class indices, perhaps wrong.
     true_labels : (N,) ndarray of int
         Class indices, `UNKNOWN` where nobody knows. Never learnt from: for curves alone.
+    trusted : (N,) ndarray of bool
+        Whether the given label is known to be right.
     """
 
     rows: NDArray[np.int64]
@@ -33,6 +35,7 @@ class Samples:
     mirrored: NDArray[np.bool_]
     given_labels: NDArray[np.int64]
     true_labels: NDArray[np.int64]
+    trusted: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -53,13 +56,20 @@ def plain_samples(
     particle_ids: NDArray[np.int64],
     given_labels: NDArray[np.int64],
     true_labels: NDArray[np.int64],
+    trusted: NDArray[np.bool_] | None = None,
 ) -> Samples:
-    """Make one unmirrored sample per particle."""
-    mirrored = np.zeros(len(rows), dtype=bool)
-    return Samples(rows, particle_ids, mirrored, given_labels, true_labels)
+    """Make one unmirrored sample per particle; by default no label is trusted."""
+    none = np.zeros(len(rows), dtype=bool)
+    trusted = none.copy() if trusted is None else trusted
+    return Samples(rows, particle_ids, none, given_labels, true_labels, trusted)
 
 
-def with_mirror_images(samples: Samples, mirrored_class: Sequence[int]) -> Samples:
+def with_mirror_images(
+    samples: Samples,
+    mirrored_class: Sequence[int],
+    *,
+    mirrored_given_labels: NDArray[np.int64] | None = None,
+) -> Samples:
     """Add the mirror image of every sample, under the label that a mirror makes of its own.
 
     Parameters
@@ -68,6 +78,8 @@ def with_mirror_images(samples: Samples, mirrored_class: Sequence[int]) -> Sampl
         Unmirrored samples.
     mirrored_class : sequence of int
         For each class the one that its mirror image belongs to; itself if it stays.
+    mirrored_given_labels : (N,) ndarray of int, optional
+        Labels of the mirror images, where they were not made from the samples' own.
 
     Returns
     -------
@@ -82,6 +94,7 @@ def with_mirror_images(samples: Samples, mirrored_class: Sequence[int]) -> Sampl
     doubled = Samples(*(np.concatenate([values, values]) for values in vars(samples).values()))
     n = len(samples)
     doubled.mirrored[n:] = ~samples.mirrored
-    doubled.given_labels[n:] = swap[samples.given_labels]
+    made = swap[samples.given_labels]
+    doubled.given_labels[n:] = made if mirrored_given_labels is None else mirrored_given_labels
     doubled.true_labels[n:] = swap[samples.true_labels]
     return doubled

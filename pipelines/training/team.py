@@ -53,6 +53,14 @@ class Team:
         dist.broadcast(told, src=0)
         return bool(told.item())
 
+    def add_up(self, values: Tensor) -> Tensor:
+        """Return the sum of every worker's values; each must have the same shape."""
+        if self.size == 1:
+            return values
+        total = values.detach().clone()
+        dist.all_reduce(total)
+        return total
+
     def gather(self, state: Mapping[str, Tensor], owned: NDArray[np.bool_]) -> dict[str, Tensor]:
         """Put together what each worker keeps for its own samples; first axes are samples."""
         if self.size == 1:

@@ -1,4 +1,7 @@
-"""Ways of learning a classifier: one file each, named like the method, with a class ``Method``."""
+"""Ways of learning a classifier: one file each, named like the method, with a class ``Method``.
+
+A method ``co-teaching`` lives in ``co_teaching.py``.
+"""
 
 import importlib
 import pkgutil
@@ -9,7 +12,7 @@ from pipelines.training.method import Method
 
 def method_names() -> list[str]:
     """Return the names of the methods that are here, sorted."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__))
 
 
 def method_type(name: str) -> type[Method]:
@@ -22,6 +25,6 @@ def method_type(name: str) -> type[Method]:
     """
     if name not in method_names():
         raise SettingsError(f"--method must be one of {', '.join(method_names())}, got {name!r}")
-    module = importlib.import_module(f"pipelines.classifiers.methods.{name}")
+    module = importlib.import_module(f"pipelines.classifiers.methods.{name.replace('-', '_')}")
     found: type[Method] = module.Method
     return found

@@ -19,8 +19,10 @@ class Method(method.Method):
 
     def loss(self, batch: Batch) -> Tensor:
         """Return the mean cross entropy."""
-        return F.cross_entropy(
+        losses = F.cross_entropy(
             self.networks[0](batch.images),
             batch.given_labels,
             label_smoothing=self.options["label_smoothing"],
+            reduction="none",
         )
+        return self.mean(losses, batch)

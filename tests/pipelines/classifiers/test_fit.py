@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from pipelines.classifiers import fit
+from pipelines.classifiers.curves import Watched
 from pipelines.classifiers.fit import HISTORY_FILE, MODEL_FOLDER, fit_classifier
 from pipelines.classifiers.flow import predict_here
 from pipelines.classifiers.methods import ce
@@ -151,16 +152,14 @@ def test_patience_ends_training_early_and_keeps_the_best_weights(plan, vary, tmp
     plan = vary(plan, loop_n_epochs=9, loop_patience_epochs=2)
     losses = iter([0.5, 0.3, 0.4, 0.6, 0.1])
     kept = {}
-    real = fit._Watched.measure
+    real = Watched.measure
 
-    def scripted(watched):
-        row = {**real(watched), "select_loss": next(losses)}
-        kept[len(watched._fit.history)] = {
-            name: values.clone() for name, values in watched._fit.together.state_dict().items()
-        }
-        return row
+    def scripted(watched, predict):
+        together = predict.args[0]
+        kept[len(kept)] = {name: w.clone() for name, w in together.state_dict().items()}
+        return {**real(watched, predict), "select_loss": next(losses)}
 
-    monkeypatch.setattr(fit._Watched, "measure", scripted)
+    monkeypatch.setattr(Watched, "measure", scripted)
     weights, _ = read_model(train(plan, tmp_path))
 
     assert len(history(tmp_path)) == 4
@@ -206,9 +205,9 @@ def test_a_method_sees_the_undisturbed_predictions_of_every_sample(
 
 def test_what_a_method_keeps_per_sample_survives_an_interruption(plan, vary, tmp_path, monkeypatch):
     class Counting(ce.Method):
-        def __init__(self, networks, **settings):
-            super().__init__(networks, **settings)
-            self.seen = torch.zeros(self.n_samples)
+        def __init__(self, networks, training_set, **settings):
+            super().__init__(networks, training_set, **settings)
+            self.seen = torch.zeros(len(training_set))
 
         def loss(self, batch):
             self.seen[batch.samples] += 1

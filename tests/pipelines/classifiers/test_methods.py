@@ -5,7 +5,7 @@ from torch import nn
 from pipelines.classifiers.methods import method_names, method_type
 from pipelines.classifiers.methods.ce import Method
 from pipelines.errors import SettingsError
-from pipelines.training.method import Batch
+from pipelines.training.method import Batch, TrainingSet
 
 
 def test_methods_are_found_by_their_files():
@@ -20,10 +20,12 @@ def test_a_method_that_is_not_there_is_refused(name):
 
 
 def cross_entropy(**options):
-    method = Method([nn.Identity()], n_samples=2, n_classes=2, options=options)
+    labels = torch.tensor([1, 0])
+    everything = TrainingSet(labels, torch.arange(2), torch.zeros(2, dtype=torch.bool), 2)
+    method = Method([nn.Identity()], everything, options=options)
     # p = (1/4, 3/4) and (1/2, 1/2), labels 1 and 0.
     logits = torch.tensor([[0.25, 0.75], [0.5, 0.5]]).log()
-    return method.loss(Batch((logits,), torch.tensor([1, 0]), torch.arange(2)))
+    return method.loss(Batch((logits,), labels, torch.arange(2)))
 
 
 def test_cross_entropy_is_the_mean_surprise_at_the_given_labels():

@@ -27,6 +27,7 @@ def checkpoint(n_epochs, **changes):
         "optimiser": optimiser.state_dict(),
         "sample_keys": np.array([30, 10, 20]),
         "sample_state": {"target": torch.tensor([3.0, 1.0, 2.0])},
+        "common_state": {"rate": torch.tensor(0.4)},
         "history": [{"train_loss": 1.0 / (i + 1)} for i in range(n_epochs)],
         **changes,
     }

@@ -14,7 +14,7 @@ from pipelines.training.loop import (
     should_stop,
     train_epoch,
 )
-from pipelines.training.method import Batch, Method
+from pipelines.training.method import Batch, Method, Phase, TrainingSet, plan_epochs
 
 CPU = torch.device("cpu")
 #: Two clouds of points that one layer can part.
@@ -39,9 +39,9 @@ class Exchange(Method):
 
     n_networks = 2
 
-    def __init__(self, networks, **settings):
-        super().__init__(networks, **settings)
-        self.n_chosen = torch.zeros(self.n_samples)
+    def __init__(self, networks, training_set, **settings):
+        super().__init__(networks, training_set, **settings)
+        self.n_chosen = torch.zeros(len(training_set))
         self.keep = 1.0
 
     def start_epoch(self, epoch, n_epochs, predict_all):
@@ -70,14 +70,15 @@ def networks(n, *, dropout=0.0):
 
 
 def start(kind, n=1, *, dropout=0.0, **options):
-    return kind(networks(n, dropout=dropout), n_samples=6, n_classes=2, options=options)
+    everything = TrainingSet(LABELS, torch.arange(6), torch.zeros(6, dtype=torch.bool), 2)
+    return kind(networks(n, dropout=dropout), everything, options=options)
 
 
 def epochs(method, settings, *, first=0, last=None, optimiser=None, seed=0):
     optimiser = optimiser or make_optimiser(method, settings)
     losses = []
-    for epoch in range(first, settings.n_epochs if last is None else last):
-        order = torch.from_numpy(np.random.default_rng(epoch).permutation(6))
+    for epoch in plan_epochs([Phase(settings.n_epochs)])[first:last]:
+        order = torch.from_numpy(np.random.default_rng(epoch.number).permutation(6))
         batches = [Batch((POINTS[part],), LABELS[part], part) for part in order.split(3)]
         losses.append(
             train_epoch(

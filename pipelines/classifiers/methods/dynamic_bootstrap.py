@@ -1,0 +1,65 @@
+"""Dynamic bootstrapping: where a mixture model finds a loss high, believe the network instead.
+
+References
+----------
+Arazo et al., "Unsupervised label noise modeling and loss correction", ICML 2019 (M-DYR-H).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pipelines.training import losses, method
+from pipelines.training.method import Batch, PredictAll
+from pipelines.training.mixtures import fit_beta_mixture
+
+
+class Method(method.Method):
+    """Mixup throughout; after a warm-up, each label is trusted as a beta mixture of losses says."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        labels = self.training_set.given_labels
+        self._doubts = torch.zeros(len(labels), device=labels.device)
+        prior = torch.bincount(labels, minlength=self.n_classes).float()
+        # The classes' shares among given labels, not equal ones: populations are one-sided.
+        self._prior = prior / prior.sum()
+
+    @staticmethod
+    def default_options() -> Mapping[str, float]:
+        """Return the share of epochs before doubt begins, mixup's alpha, and the prior's weight."""
+        return {"warm_up": 0.35, "alpha": 32.0, "prior": 1.0}
+
+    def start_epoch(self, epoch: int, n_epochs: int, predict_all: PredictAll) -> None:
+        """Find out anew which labels to doubt."""
+        if epoch >= self.options["warm_up"] * n_epochs:
+            each = losses.cross_entropy(predict_all()[0], self.training_set.given_labels)
+            values = each.cpu().double().numpy()
+            doubts = fit_beta_mixture(values).posterior_high(values)
+            self._doubts = torch.from_numpy(doubts).to(each).clamp(1e-4, 1 - 1e-4)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Return the mean loss of mixed images against mixed, partly doubted labels."""
+        network = self.networks[0]
+        labels = F.one_hot(batch.given_labels, self.n_classes).float()
+        doubt = self._doubts[batch.samples][:, None]
+        with torch.no_grad():
+            believed = F.one_hot(network(batch.images).argmax(dim=1), self.n_classes).float()
+        targets = (1 - doubt) * labels + doubt * believed
+        groups = self.training_set.groups[batch.samples]
+        mixed = losses.mixup(batch.images, targets, alpha=self.options["alpha"], groups=groups)
+        logits = network(mixed.images)
+        each = losses.soft_cross_entropy(logits, mixed.targets)
+        spread = losses.prior_divergence(logits, self._prior)
+        return self.mean(each, batch) + self.options["prior"] * spread
+
+    def sample_state(self) -> dict[str, Tensor]:
+        """Return the doubts."""
+        return {"doubts": self._doubts}
+
+    def load_sample_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take them back."""
+        self._doubts = state["doubts"].to(self._doubts.device)
