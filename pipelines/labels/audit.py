@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
 
 from pipelines.errors import SettingsError
+from pipelines.evaluation.population import wilson_interval
 from pipelines.randomness import hash_to_unit
 
 Floats = NDArray[np.float64]
@@ -33,7 +33,7 @@ class AuditLevel:
     n_audited, n_right : int
         How many of them were audited, and how many of those are right.
     lower_bound : float
-        Lower end of the Wilson interval of the precision, 0 to 1.
+        Lower end of the Wilson interval of the precision, 0 to 1; nan without an audit.
     """
 
     threshold: float
@@ -57,7 +57,7 @@ class CanaryReport:
     n_canaries, n_flagged : int
         Planted, and found.
     interval : (float, float)
-        Wilson interval of the share found.
+        Wilson interval of the share found; nan without canaries.
     recall : float
         Estimated share of all wrong labels that is found, 0 to 1. Planting makes some wrong
         labels right by chance; this is taken out. Nan where errors are too many to do so.
@@ -67,37 +67,6 @@ class CanaryReport:
     n_flagged: int
     interval: tuple[float, float]
     recall: float
-
-
-def wilson_interval(n_right: int, n: int, *, level: float = 0.95) -> tuple[float, float]:
-    """Return Wilson's interval of a share.
-
-    Parameters
-    ----------
-    n_right, n : int
-        Successes and trials; without trials, nothing is known: 0 to 1.
-    level : float
-        Coverage, both sides together.
-
-    References
-    ----------
-    Wilson, J. Am. Stat. Assoc. 22, 209 (1927).
-
-    Examples
-    --------
-    >>> low, high = wilson_interval(95, 100)
-    >>> round(low, 4), round(high, 4)
-    (0.8882, 0.9785)
-    """
-    if not 0 <= n_right <= n:
-        raise ValueError(f"n_right must be 0 to {n}, got {n_right}")
-    if n == 0:
-        return 0.0, 1.0
-    z = float(norm.ppf((1 + level) / 2))
-    share = n_right / n
-    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
 
 
 def audit_levels(scores: ArrayLike, audited: ArrayLike, is_right: ArrayLike) -> list[AuditLevel]:
