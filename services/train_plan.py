@@ -1,8 +1,7 @@
-"""Turn an archive's tables and the settings of ``tessera train`` into a plan, or say why not."""
+"""Turn an archive's tables and learning settings into a plan of a training, or say why not."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow.compute as pc
@@ -24,10 +23,8 @@ from pipelines.training.loop import LoopSettings
 from pipelines.training.samples import UNKNOWN
 from pipelines.training.splits import TEST, TRAIN, SplitFractions, split_roles
 from services.learning_set import LearningSet, read_learning_set
+from services.learning_settings import LearningSettings
 from services.selection import select_mosaics
-
-if TYPE_CHECKING:
-    from services.verbs.train import Settings
 
 #: Raised whenever the same settings and data give another model.
 RESULT_VERSION = 1
@@ -63,7 +60,7 @@ class Planned:
         return float(wrong.mean()) if judged.any() else None
 
 
-def plan_training(archive: Archive, settings: "Settings") -> Planned:
+def plan_training(archive: Archive, settings: LearningSettings) -> Planned:
     """Plan a training; nothing is started or written.
 
     Raises
@@ -76,11 +73,7 @@ def plan_training(archive: Archive, settings: "Settings") -> Planned:
         If pixel sizes are known of some mosaics alone.
     """
     method = method_type(settings.method)
-    test_share = settings.test_share
-    if test_share is None:
-        # Mosaics that are held out make the better test, and leave more to learn from.
-        test_share = 0.0 if settings.hold_out else 0.1
-    fractions = SplitFractions(select=settings.select_share, test=test_share)
+    fractions = SplitFractions(select=settings.select_share, test=settings.share_for_tests)
     pairs = [_pair(text) for text in settings.mirror_pair]
     selection = select_mosaics(archive, settings.mosaic, settings.hold_out)
     data = read_learning_set(
@@ -149,7 +142,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _field(
-    settings: "Settings", data: LearningSet, trained_on: NDArray[np.bool_]
+    settings: LearningSettings, data: LearningSet, trained_on: NDArray[np.bool_]
 ) -> tuple[float, bool]:
     """Return the field of view, and whether it is in nm: the same of every mosaic."""
     if settings.field_px is not None:
