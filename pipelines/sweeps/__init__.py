@@ -1,0 +1,1 @@
+"""Methods against error rates: planned, run, and drawn."""
