@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pipelines.archive import Archive
 from pipelines.classifiers.plan import Particles
 from pipelines.errors import LabelError
+from pipelines.labels.table import PENDING
 from pipelines.mosaic.ome_zarr import MosaicInfo, open_mosaic
 from pipelines.segmentation.scoring import known_labels
 from pipelines.tables import read_rows
@@ -88,6 +89,8 @@ def read_learning_set(
 ) -> LearningSet:
     """Join particles with their labels and with the truth, where there is any.
 
+    Labels in doubt, which wait for a decision, are left out.
+
     Parameters
     ----------
     archive : Archive
@@ -117,6 +120,7 @@ def read_learning_set(
         raise LabelError(f"archive {archive.root} has no particles: run tessera segment first")
     labels = read_labels(archive, version.version)
     labels = labels.filter(pc.is_in(labels["mosaic"], pa.array(list(mosaics), pa.string())))
+    labels = labels.filter(pc.invert(pc.is_in(labels["state"], pa.array(PENDING))))
     # Ids start anew with every segmentation, so an older label may be of another particle.
     joined = particles.join(
         labels.select(["particle_id", "segmentation", "label"]), ["particle_id", "segmentation"]

@@ -14,7 +14,7 @@ from pipelines.tables import LABELS
 GIVEN = "given"
 #: Suspected to be wrong.
 FLAGGED = "flagged"
-#: Another label is proposed.
+#: Another label is proposed, and stands in the row; the earlier one is in the parent version.
 PROPOSED = "proposed"
 #: A person or policy took the proposal.
 ACCEPTED = "accepted"
@@ -25,9 +25,12 @@ RELEASED = "released"
 #: The image does not show the class; never trained on.
 UNDETERMINABLE = "undeterminable"
 
+#: In doubt until somebody decides: neither label is trained on.
+PENDING = (FLAGGED, PROPOSED)
+
 #: State -> what may follow it. A decision is never undone silently: it is flagged anew.
 FOLLOWERS: Mapping[str, frozenset[str]] = {
-    GIVEN: frozenset({GIVEN, FLAGGED, ACCEPTED, RELEASED, UNDETERMINABLE}),
+    GIVEN: frozenset({GIVEN, FLAGGED, PROPOSED, ACCEPTED, REJECTED, RELEASED, UNDETERMINABLE}),
     FLAGGED: frozenset({FLAGGED, GIVEN, PROPOSED, ACCEPTED, REJECTED, UNDETERMINABLE}),
     PROPOSED: frozenset({PROPOSED, ACCEPTED, REJECTED, UNDETERMINABLE}),
     ACCEPTED: frozenset({ACCEPTED, RELEASED, FLAGGED}),
