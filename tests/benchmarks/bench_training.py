@@ -25,8 +25,8 @@ from pipelines.training.splits import SplitFractions, split_roles
 from pipelines.training.team import Team
 from tests.benchmarks.record import Measurement
 
-N_EPOCHS = 6
-N_REPEATS = 6
+N_EPOCHS = 12
+N_REPEATS = 4
 N_PARTICLES = 1000
 MOSAIC_PX = 4096
 
