@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 
 Floats = NDArray[np.float64]
+#: The epochs of one trial, a row each.
+History = Sequence[Mapping[str, Any]]
 #: Resamples are drawn some at a time, so that memory stays small for many particles.
 _RESAMPLES_AT_ONCE = 64
 
@@ -151,6 +153,32 @@ def curves_over_seeds(
         if value is not None and not np.isnan(value):
             cells.setdefault(row[by], {}).setdefault(row[x], []).append(float(value))
     return {name: _student_curve(by_x, level) for name, by_x in cells.items()}
+
+
+def curve_over_trials(trials: Sequence[History], column: str) -> Curve:
+    """Average what was recorded per epoch over trials.
+
+    Parameters
+    ----------
+    trials : sequence of sequence of mapping
+        The epochs of each trial; rows without ``epoch`` are counted from 1.
+    column : str
+        What to average; rows where it is missing, None or nan are left out.
+
+    Returns
+    -------
+    curve : Curve
+        Along epochs, with the least and the greatest of all trials as ends.
+    """
+    by_epoch: dict[int, list[float]] = {}
+    for history in trials:
+        for number, row in enumerate(history, start=1):
+            value = row.get(column)
+            if value is not None and not np.isnan(value):
+                by_epoch.setdefault(int(row.get("epoch", number)), []).append(float(value))
+    epochs = sorted(by_epoch)
+    parts = [np.array([take(by_epoch[e]) for e in epochs]) for take in (np.mean, min, max)]
+    return Curve(np.array(epochs, dtype=np.float64), *parts)
 
 
 def _student_curve(by_x: Mapping[float, Sequence[float]], level: float) -> Curve:

@@ -5,6 +5,7 @@ from pipelines.sweeps.intervals import (
     accuracy_difference,
     accuracy_gap,
     accuracy_interval,
+    curve_over_trials,
     curves_over_seeds,
 )
 
@@ -128,3 +129,21 @@ def test_what_is_no_accuracy_is_refused(correct, message, rng):
 def test_different_particles_are_not_compared_one_by_one(rng):
     with pytest.raises(ValueError, match="must have the same particles, got 3 and 4"):
         accuracy_difference(np.ones((1, 3)), np.ones((1, 4)), rng=rng)
+
+
+def test_epochs_are_averaged_over_trials_with_the_least_and_the_greatest():
+    trials = [
+        [{"kept_precision": 0.6}, {"kept_precision": None}, {"kept_precision": 0.9}],
+        [{"kept_precision": 0.8}, {"train_loss": 0.1}],
+    ]
+
+    curve = curve_over_trials(trials, "kept_precision")
+
+    assert curve.x.tolist() == [1, 3]
+    assert curve.values.tolist() == pytest.approx([0.7, 0.9])
+    assert curve.low.tolist() == [0.6, 0.9]
+    assert curve.high.tolist() == [0.8, 0.9]
+
+
+def test_what_no_trial_recorded_is_an_empty_curve():
+    assert curve_over_trials([[{"train_loss": 0.1}]], "kept_precision").x.size == 0
