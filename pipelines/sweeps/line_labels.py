@@ -87,7 +87,7 @@ def name_lines(
     Parameters
     ----------
     axes : Axes
-        With the limits that it is to keep.
+        With limits that are set, and so stay.
     ends : mapping of str to (float, float)
         Where each line ends, (x, y) in data.
     styles : mapping of str to LineStyle
@@ -134,7 +134,6 @@ def name_lines(
             label="_piece of a line",
         )
         axes.text(1.115, place, name, transform=beside, va="center", size=8, color=style.colour)
-    axes.set_ylim(bottom, top)
 
 
 def _rising(

@@ -150,6 +150,7 @@ def test_gaps_are_drawn_in_points_by_method_and_rate():
     # Rows of methods, those of one method beside each other.
     assert np.round(at_20.lines[0].get_ydata()).tolist() == [0]
     assert np.round(at_40.lines[0].get_ydata()).tolist() == [0, 1]
+    assert at_20.lines[0].get_ydata()[0] < at_40.lines[0].get_ydata()[0] - 0.2
     (bars,) = at_40.lines[2]
     ends = [segment[:, 0].tolist() for segment in bars.get_segments()]
     assert ends == [pytest.approx([-2, 0]), pytest.approx([-1.5, 2.5])]
