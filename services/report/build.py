@@ -1,6 +1,6 @@
 """Write the report of an archive: one HTML page without any request to the outside."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -43,23 +43,52 @@ def write_report(archive: Archive, inputs: ReportInputs, *, name: str | None = N
     """
     finished = inputs.finished or datetime.now(UTC)
     name = name or f"report-{inputs.run_id or finished.strftime('%Y%m%dT%H%M%S')}"
-    archive.reports.mkdir(exist_ok=True)
     figures = FigureFolder(archive.reports / name)
     infos = [open_mosaic(archive.mosaic(mosaic)).info for mosaic in archive.mosaic_names()]
     particles = read_particles(archive, inputs)
+    return write_page(
+        archive,
+        name,
+        title=inputs.title,
+        finished=finished,
+        run_id=inputs.run_id,
+        notes=inputs.notes,
+        legend=_legend(particles),
+        tiles=headline(archive, infos, particles, inputs),
+        sections=_sections(archive, infos, particles, figures, inputs),
+    )
+
+
+def write_page(
+    archive: Archive,
+    name: str,
+    *,
+    title: str,
+    finished: datetime,
+    run_id: str,
+    notes: Sequence[str],
+    legend: Mapping[str, str] | None,
+    tiles: Sequence[Tile],
+    sections: Sequence[Section],
+) -> Path:
+    """Write ``reports/NAME.html`` from what it is made of, and return its path.
+
+    ``legend`` says which outline has which colour; None for a page without outlines.
+    """
     page = (
         _environment()
         .get_template("report.html")
         .render(
-            title=inputs.title,
+            title=title,
             finished=finished.astimezone(UTC).strftime(_TIME),
-            run_id=inputs.run_id,
-            notes=inputs.notes,
-            legend=_legend(particles),
-            tiles=headline(archive, infos, particles, inputs),
-            sections=_sections(archive, infos, particles, figures, inputs),
+            run_id=run_id,
+            notes=notes,
+            legend=legend,
+            tiles=tiles,
+            sections=sections,
         )
     )
+    archive.reports.mkdir(exist_ok=True)
     path = archive.reports / f"{name}.html"
     write_text(path, page)
     return path

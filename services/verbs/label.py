@@ -1,6 +1,5 @@
 """``tessera label``: weak labels for every particle, as a new version of the labels."""
 
-import getpass
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -23,6 +22,7 @@ from pipelines.labels.weak import (
     share_right,
 )
 from pipelines.tables import read_rows
+from services.author import system_user
 from services.label_store import commit_labels
 from services.lock import hold
 from services.outcome import Outcome
@@ -114,7 +114,7 @@ def perform(archive: Archive, settings: Settings, *, run_id: str = "") -> Outcom
         archive,
         rows,
         method=report["method"],
-        author=settings.author or _user(),
+        author=settings.author or system_user(),
         run_id=run_id,
         code_version=code_version(),
         # Labels that held-out mosaics may have from before they were held out go.
@@ -215,11 +215,3 @@ def _known_labels(archive: Archive, mosaics: Sequence[str]) -> pa.Table:
     if not known.num_rows:
         note("no particle of these mosaics is of known class: nothing to compare labels with")
     return known
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        # A container may run as a number that has no name.
-        return "unknown"
