@@ -117,12 +117,50 @@ PREDICTIONS = pa.schema(
     ]
 )
 
+#: One row per trial of a sweep. Accuracies and shares are 0 to 1, null where there is none.
+TRIALS = pa.schema(
+    [
+        ("trial", _STR),
+        ("sweep", _STR),
+        ("preset", _STR),
+        ("method", _STR),
+        ("method_name", _STR),
+        ("options", _STR),
+        ("noise", _STR),
+        ("error_rate", _F64),
+        ("realised_error_rate", _F64),
+        ("seed", _I64),
+        ("n_train", _I64),
+        ("n_test", _I64),
+        ("n_epochs", _I64),
+        ("n_last", _I64),
+        ("last", _F64),
+        ("best", _F64),
+        ("final", _F64),
+        ("accuracy_true", _F64),
+        ("accuracy_mirrored", _F64),
+        ("achiral_share", _F64),
+        ("achiral_two_sd", _F64),
+        ("n_achiral", _I64),
+        ("recalls", _STR),
+        ("memorised", _F64),
+        ("seen_through", _F64),
+        ("kept_precision", _F64),
+        ("select_accuracy", _F64),
+        ("seconds", _F64),
+        ("study_digest", _STR),
+        ("code_version", _STR),
+        ("run_id", _STR),
+    ]
+)
+
 SCHEMAS: Mapping[str, pa.Schema] = {
     "particles": PARTICLES,
     "labels": LABELS,
     "ledger": LEDGER,
     "truth": TRUTH,
     "predictions": PREDICTIONS,
+    "trials": TRIALS,
 }
 
 

@@ -25,7 +25,9 @@ VERBS: dict[str, tuple[str, str]] = {
     "segment": ("services.verbs.segment", "find every particle: instances and measurements"),
     "label": ("services.verbs.label", "label particles weakly: a new label version"),
     "train": ("services.verbs.train", "train one model and register it"),
+    "clean": ("services.verbs.clean", "find wrong labels: a new label version"),
     "predict": ("services.verbs.predict", "classify every particle with a registered model"),
+    "sweep": ("services.verbs.sweep", "methods against error rates and seeds: table and figures"),
     "run": ("services.verbs.run", "the main job: ingest to report"),
     "doctor": ("services.verbs.doctor", "what this machine has, what is missing, how to get it"),
 }

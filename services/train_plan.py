@@ -110,6 +110,7 @@ def plan_training(archive: Archive, settings: LearningSettings) -> Planned:
             antisymmetric=has_mirror and settings.antisymmetric,
             dropout=settings.dropout,
             n_networks=method.n_networks,
+            n_extra_outputs=method.n_extra_outputs,
         ),
         view=plan_view(
             field,
@@ -162,7 +163,12 @@ def _field(
     size = {info.name: info.pixel_size_nm or 1.0 for info in data.mosaics}
     scale = np.array([size[name] for name in data.rows["mosaic"].to_pylist()])
     axes = (data.rows["major_axis_px"].to_numpy() * scale)[trained_on]
-    return float(f"{_FIELD_IN_AXES * np.percentile(axes, 95):.3g}"), not unknown
+    return field_of_view(axes), not unknown
+
+
+def field_of_view(major_axes: NDArray[np.float64]) -> float:
+    """Return the edge of the square to see, in the unit of the particles' major axes."""
+    return float(f"{_FIELD_IN_AXES * np.percentile(major_axes, 95):.3g}")
 
 
 def _key(plan: TrainPlan, data: LearningSet) -> str:

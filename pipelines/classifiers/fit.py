@@ -1,7 +1,7 @@
 """Train a classifier as one worker of a team: epochs, curves, checkpoints, then the model."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
@@ -42,7 +42,13 @@ HISTORY_FILE = "history.json"
 _PREDICTED_AT_ONCE = 512
 
 
-def fit_classifier(plan: TrainPlan, folder: Path, team: Team) -> None:
+def fit_classifier(
+    plan: TrainPlan,
+    folder: Path,
+    team: Team,
+    *,
+    report: Callable[[Mapping[str, float]], None] | None = None,
+) -> None:
     """Train, and leave the model in ``folder``; continue if ``folder`` holds a checkpoint.
 
     Parameters
@@ -54,15 +60,23 @@ def fit_classifier(plan: TrainPlan, folder: Path, team: Team) -> None:
         all workers.
     team : Team
         This worker's place.
+    report : callable, optional
+        Called by the leader with the curves' points of every epoch.
     """
-    _Fit(plan, folder, team).run()
+    _Fit(plan, folder, team, report).run()
 
 
 class _Fit:
     """The state of one worker's training."""
 
-    def __init__(self, plan: TrainPlan, folder: Path, team: Team) -> None:
-        self.plan, self.folder, self.team = plan, folder, team
+    def __init__(
+        self,
+        plan: TrainPlan,
+        folder: Path,
+        team: Team,
+        report: Callable[[Mapping[str, float]], None] | None,
+    ) -> None:
+        self.plan, self.folder, self.team, self.report = plan, folder, team, report
         kind = method_type(plan.method)
         options = kind.complete_options(plan.method_options)
         self.epochs = plan_epochs(kind.phases(plan.loop.n_epochs, options))
@@ -127,6 +141,8 @@ class _Fit:
                 points = watched.measure(partial(self._logits, self.together))
                 self.history.append({"train_loss": loss, **points, **chosen})
                 self._remember(state)
+                if self.report:
+                    self.report(self.history[-1])
             stopped = self._stops()
         if team.leads:
             self._finish()

@@ -5,7 +5,7 @@ and nothing else of ours.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -176,9 +176,93 @@ class MirrorEquivariant(nn.Module):
         return scores
 
 
-ARCHITECTURES: Mapping[str, type[PolarNet] | type[CompactNet]] = {
+class LeNet(nn.Module):
+    """Two convolutions with pooling and a hidden layer, for small images such as digits.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        Channels of the first two blocks; the third number, doubled, is the hidden layer's width.
+    n_classes : int
+        Number of logits.
+    dropout : float
+        Share of hidden features dropped while training.
+    """
+
+    def __init__(self, widths: Sequence[int], n_classes: int, *, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, widths[0], 5, padding=2),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(2),
+            nn.Conv2d(widths[0], widths[1], 5),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(2),
+            nn.AdaptiveAvgPool2d(5),
+            nn.Flatten(),
+            nn.Linear(25 * widths[1], 2 * widths[2]),
+            nn.ReLU(inplace=True),
+            nn.Dropout(dropout),
+            nn.Linear(2 * widths[2], n_classes),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (B, K) of images (B, 1, H, W)."""
+        scores: Tensor = self.layers(images)
+        return scores
+
+
+class NineNet(nn.Module):
+    """Nine convolutions with batch normalisation, as the authors of co-teaching use.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        Channels of the blocks are those of the second, third, and again third, second and first
+        number, the middle ones doubled: (64, 128, 256, 512) gives 128, 256, 512, 256 and 128.
+    n_classes : int
+        Number of logits.
+    dropout : float
+        Share of channels dropped after each pooling while training.
+
+    References
+    ----------
+    Han et al., "Co-teaching: robust training of deep neural networks with extremely noisy labels",
+    NeurIPS 2018, table 2.
+    """
+
+    def __init__(self, widths: Sequence[int], n_classes: int, *, dropout: float = 0.0) -> None:
+        super().__init__()
+        first, second, third = widths[1], widths[2], widths[3]
+        layers: list[nn.Module] = []
+        n_in = 1
+        for width in (first, second):
+            for _ in range(3):
+                layers += _normalised(n_in, width, padding=1)
+                n_in = width
+            layers += [nn.MaxPool2d(2), nn.Dropout2d(dropout)]
+        for width in (third, second, first):
+            layers += _normalised(n_in, width, padding=0)
+            n_in = width
+        self.features = nn.Sequential(*layers)
+        self.head = nn.Linear(n_in, n_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (B, K) of images (B, 1, H, W)."""
+        scores: Tensor = self.head(self.features(images).mean(dim=(2, 3)))
+        return scores
+
+
+def _normalised(n_in: int, n_out: int, *, padding: int) -> list[nn.Module]:
+    conv = nn.Conv2d(n_in, n_out, 3, padding=padding)
+    return [conv, nn.BatchNorm2d(n_out), nn.LeakyReLU(0.01, inplace=True)]
+
+
+ARCHITECTURES: Mapping[str, Callable[..., nn.Module]] = {
     "polar": PolarNet,
     "compact": CompactNet,
+    "lenet": LeNet,
+    "nine": NineNet,
 }
 
 

@@ -30,8 +30,10 @@ class Augmentation:
     Attributes
     ----------
     any_rotation : bool
-        Turn by any angle; otherwise by half a turn or not at all, for aligned crops, whose axis
-        has no direction.
+        Turn by any angle.
+    half_turns : bool
+        Otherwise, turn by half a turn or not at all: for aligned crops, whose axis has no
+        direction.
     tilt_deg : float
         Largest further turn, either way, in degrees.
     shift : float
@@ -47,6 +49,7 @@ class Augmentation:
     """
 
     any_rotation: bool = False
+    half_turns: bool = True
     tilt_deg: float = 10.0
     shift: float = 0.05
     zoom: float = 0.15
@@ -125,7 +128,8 @@ def augment(
     a = augmentation
     draws = torch.from_numpy(uniforms).to(crops.device, torch.float32)
     spread = 2 * draws - 1
-    turns = 2 * draws[:, 0] if a.any_rotation else (draws[:, 0] >= 0.5).float()
+    half_turns = (draws[:, 0] >= 0.5).float() * a.half_turns
+    turns = 2 * draws[:, 0] if a.any_rotation else half_turns
     angles = math.pi * turns + math.radians(a.tilt_deg) * spread[:, 1]
     zooms = torch.exp(math.log1p(a.zoom) * spread[:, 2])
     shifts = a.shift * input_px * spread[:, 3:5]

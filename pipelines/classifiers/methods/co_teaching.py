@@ -50,7 +50,7 @@ class Method(method.Method):
 
     def start_epoch(self, epoch: int, n_epochs: int, predict_all: PredictAll) -> None:
         """Set how much of every step is dropped."""
-        n_rising = int(min(self.options["rising_epochs"], max(2, n_epochs // 2)))
+        n_rising = int(min(self.options["rising_epochs"], n_epochs))
         tau = self.options["error_rate"]
         if tau < 0:
             if 0 < epoch <= n_rising:

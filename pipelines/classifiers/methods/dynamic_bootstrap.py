@@ -38,7 +38,8 @@ class Method(method.Method):
         if epoch >= self.options["warm_up"] * n_epochs:
             each = losses.cross_entropy(predict_all()[0], self.training_set.given_labels)
             values = each.cpu().double().numpy()
-            doubts = fit_beta_mixture(values).posterior_high(values)
+            # The published ten steps stop well short of the mixture.
+            doubts = fit_beta_mixture(values, n_steps=50).posterior_high(values)
             self._doubts = torch.from_numpy(doubts).to(each).clamp(1e-4, 1 - 1e-4)
 
     def loss(self, batch: Batch) -> Tensor:

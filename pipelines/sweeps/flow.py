@@ -1,0 +1,182 @@
+"""Run the trials of a sweep under Ray Tune, several at once; what is done is not done again."""
+
+import contextlib
+import io
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+from ray import tune
+from ray.tune.schedulers import ASHAScheduler
+
+from pipelines.errors import TesseraError
+from pipelines.sweeps.plan import Trial
+from pipelines.sweeps.study_set import read_study_set
+from pipelines.sweeps.trial import RESULT_FILE, run_trial
+
+#: What a trial that could not be done leaves in place of a result.
+ERROR_FILE = "error.txt"
+
+OnResult = Callable[[str, Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Room:
+    """How many trials run side by side, and the cores and accelerators that each one takes."""
+
+    n_at_once: int
+    cpus: float = 1.0
+    gpus: float = 0.0
+
+
+def count_room(wanted: int | None, gpu_share: float) -> Room:
+    """Find room for trials: shares of the accelerators if there are any, else a core each.
+
+    Parameters
+    ----------
+    wanted : int, optional
+        Trials side by side; as many as there is room for by default.
+    gpu_share : float
+        Share of an accelerator that a trial takes.
+    """
+    if not ray.is_initialized():
+        n_cores, n_gpus = os.cpu_count() or 1, torch.cuda.device_count()
+    else:
+        resources = ray.cluster_resources()
+        n_cores, n_gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
+    if n_gpus:
+        n = min(wanted or n_cores, int(n_gpus / gpu_share))
+        return Room(n, max(1.0, n_cores // n), gpu_share)
+    return Room(min(wanted or n_cores, n_cores))
+
+
+def run_trials(
+    study: Path,
+    trials: Mapping[str, Trial],
+    *,
+    folder: Path,
+    on_result: OnResult,
+    room: Room,
+    asha: bool = False,
+) -> dict[str, str]:
+    """Run trials on a connected Ray, each in a folder of its own under ``folder``.
+
+    Parameters
+    ----------
+    study : Path
+        Folder of the study set; all workers must see it, and ``folder``.
+    trials : mapping
+        Trials by their keys; those that have a result already are left out.
+    folder : Path
+        Where each trial's checkpoints and result go.
+    on_result : callable
+        Called in this process with key and result of every trial, earlier ones first.
+    room : Room
+        How many trials run side by side, and what each takes.
+    asha : bool
+        Stop trials that fall behind. Then budgets are not equal any more.
+
+    Returns
+    -------
+    failures : dict
+        Why, for the keys of trials that could not be done.
+    """
+    todo: dict[str, Trial] = {}
+    for key, trial in trials.items():
+        if (done := read_result(folder / key)) is not None:
+            on_result(key, done)
+        else:
+            todo[key] = trial
+    if not todo:
+        return {}
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    told = _Told(folder, on_result)
+    tuner = tune.Tuner(
+        tune.with_resources(
+            tune.with_parameters(_run_one, trials=todo, study=str(study), folder=str(folder)),
+            {"CPU": room.cpus, "GPU": room.gpus},
+        ),
+        param_space={"key": tune.grid_search(list(todo))},
+        tune_config=tune.TuneConfig(
+            max_concurrent_trials=room.n_at_once,
+            reuse_actors=True,
+            scheduler=_asha(todo.values()) if asha else None,
+        ),
+        run_config=tune.RunConfig(
+            storage_path=str((folder / "tune").absolute()),
+            verbose=0,
+            callbacks=[told],
+            failure_config=tune.FailureConfig(max_failures=1),
+        ),
+    )
+    # Tune says on stdout what its settings are, whatever its verbosity.
+    with contextlib.redirect_stdout(io.StringIO()):
+        tuner.fit()
+    shutil.rmtree(folder / "tune", ignore_errors=True)
+    failures = {}
+    for key in todo:
+        if key not in told.keys:
+            path = folder / key / ERROR_FILE
+            reason = path.read_text(encoding="utf-8") if path.exists() else "its worker died"
+            failures[key] = reason
+    return failures
+
+
+def read_result(folder: Path) -> dict[str, Any] | None:
+    """Read a trial's result, or None where it has none."""
+    try:
+        result: dict[str, Any] = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return result
+
+
+class _Told(tune.Callback):  # type: ignore[misc]
+    """Hands on every result once, in the driver, as soon as it is there."""
+
+    def __init__(self, folder: Path, on_result: OnResult) -> None:
+        self._folder, self._on_result = folder, on_result
+        self.keys: set[str] = set()
+
+    def on_trial_complete(
+        self, iteration: int, trials: Sequence[Any], trial: Any, **info: Any
+    ) -> None:
+        key = trial.config["key"]
+        result = read_result(self._folder / key)
+        if result is not None and key not in self.keys:
+            self.keys.add(key)
+            self._on_result(key, result)
+
+
+def _run_one(
+    config: Mapping[str, Any], trials: Mapping[str, Trial], study: str, folder: str
+) -> None:
+    """Run one trial in a worker of Tune's."""
+    # Trials run side by side: more threads than cores would only wait for each other.
+    torch.set_num_threads(max(1, int(ray.get_runtime_context().get_assigned_resources()["CPU"])))
+    key = config["key"]
+    place = Path(folder) / key
+
+    def report(points: Mapping[str, float]) -> None:
+        tune.report(dict(points))
+
+    try:
+        run_trial(read_study_set(Path(study)), trials[key], place, report=report)
+    except TesseraError as error:
+        # A trial that cannot be is told, and the others go on.
+        (place / ERROR_FILE).write_text(str(error), encoding="utf-8")
+    for path in place.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _asha(trials: Any) -> ASHAScheduler:
+    longest = max(trial.loop.n_epochs for trial in trials)
+    return ASHAScheduler(metric="select_accuracy", mode="max", max_t=longest, grace_period=3)

@@ -1,0 +1,52 @@
+"""A sweep from nothing to its report, cut short in the middle and gone on with."""
+
+import csv
+
+import pytest
+
+from pipelines.archive import open_archive
+from pipelines.tables import read_rows
+
+pytestmark = pytest.mark.ray
+
+
+def results(archive):
+    return {path.parent.name: path.stat().st_mtime_ns for path in archive.glob(RESULTS)}
+
+
+RESULTS = ".work/sweeps/*/result.json"
+
+
+def test_a_killed_sweep_goes_on_without_repeating_what_is_done(tessera, begin, tmp_path):
+    archive = tmp_path / "archive"
+    command = ["sweep", "--preset", "smoke", "--archive", archive]
+
+    begun = begin(*command)
+    begun.wait_until(lambda: results(archive))
+    begun.kill()
+    before = results(archive)
+    done = tessera(*command)
+    again = tessera(*command)
+
+    assert done.returncode == 0, done.stderr
+    assert "swept trials=4" in done.stdout
+    after = results(archive)
+    assert len(after) == 4
+    assert {key: after[key] for key in before} == before
+    assert again.returncode == 0, again.stderr
+    assert "trials=4 unchanged=4" in again.stdout
+    assert results(archive) == after
+    rows = read_rows(open_archive(archive), "trials").to_pylist()
+    assert sorted((row["method"], row["error_rate"]) for row in rows) == [
+        ("ce", 0.2), ("ce", 0.4), ("co-teaching", 0.2), ("co-teaching", 0.4)
+    ]  # fmt: skip
+    assert all(row["run_id"] for row in rows)
+    assert all(abs(row["realised_error_rate"] - row["error_rate"]) < 0.01 for row in rows)
+    # Easy particles are told in spite of wrong labels, or nothing was learnt.
+    assert min(row["last"] for row in rows) > 0.8
+    (page,) = archive.glob("reports/sweep-*.html")
+    assert "Accuracy against wrong labels" in page.read_text()
+    (table,) = archive.glob("reports/sweep-*/trials.csv")
+    with table.open() as file:
+        assert len(list(csv.DictReader(file))) == 4
+    assert (table.parent / "accuracy.png").stat().st_size > 5000
