@@ -4,13 +4,23 @@ from typing import Literal
 
 from pydantic import Field
 
+from pipelines.errors import SettingsError
 from services.settings import ClusterSettings
+
+#: The methods of `pipelines.classifiers.methods`, told without importing torch.
+METHODS = (
+    "ce", "co-teaching", "co-teaching-plus", "dac", "divide-mix", "dynamic-bootstrap", "elr",
+    "elr-plus", "forward", "gce", "glc", "jocor", "nce-rce", "peers", "sce", "two-step",
+)  # fmt: skip
 
 
 class LearningSettings(ClusterSettings):
     """What `services.train_plan.plan_training` plans from."""
 
-    method: str = Field("ce", description="way of learning: ce")
+    method: str = Field("ce", description=f"way of learning: {', '.join(METHODS)}")
+    option: tuple[str, ...] = Field(
+        (), description="a number of the method's own (NAME=NUMBER); repeatable"
+    )
     mosaic: tuple[str, ...] = Field(
         (), description="mosaics (GLOB) to train on; all by default; repeatable"
     )
@@ -47,12 +57,24 @@ class LearningSettings(ClusterSettings):
     batch_size: int = Field(64, ge=1, description="particles per step")
     learning_rate: float = Field(3e-3, gt=0, description="peak learning rate")
     weight_decay: float = Field(0.05, ge=0, description="decay of the weights")
+    optimiser: Literal["adamw", "adam", "sgd", "adadelta"] = Field(
+        "adamw", description="sgd has a momentum of 0.9"
+    )
+    schedule: Literal["cosine", "late", "constant"] = Field(
+        "cosine", description="of the learning rate; late stays for two fifths, then falls"
+    )
+    average_decay: float = Field(
+        0.0, ge=0, lt=1, description="predict by a running mean of weights of this decay; 0: none"
+    )
     dropout: float = Field(0.0, ge=0, lt=1, description="share of features dropped in training")
     rotations: Literal[1, 2, 4, 8] = Field(
         1, description="rotations that predictions are averaged over"
     )
     select_share: float = Field(
         0.15, gt=0, lt=1, description="share of particles that watch over training, 0 to 1"
+    )
+    trusted_share: float = Field(
+        0.0, ge=0, lt=1, description="share of particles whose known class may be learnt from"
     )
     cache_mb: int = Field(1024, ge=1, description="memory for crops, in MB per worker")
     train_workers: int = Field(
@@ -61,6 +83,24 @@ class LearningSettings(ClusterSettings):
     tracking_uri: str | None = Field(
         None, description="MLflow server; by default a database in the archive"
     )
+
+    @property
+    def method_options(self) -> dict[str, float]:
+        """The method's own numbers.
+
+        Raises
+        ------
+        SettingsError
+            If one is not NAME=NUMBER.
+        """
+        options = {}
+        for text in self.option:
+            name, _, number = text.partition("=")
+            try:
+                options[name] = float(number)
+            except ValueError:
+                raise SettingsError(f"--option must be NAME=NUMBER, got {text!r}") from None
+        return options
 
     @property
     def share_for_tests(self) -> float:

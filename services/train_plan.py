@@ -20,8 +20,9 @@ from pipelines.digests import digest_array, digest_json
 from pipelines.errors import MosaicError, SettingsError
 from pipelines.training.augmentation import Augmentation
 from pipelines.training.loop import LoopSettings
+from pipelines.training.method import Phase
 from pipelines.training.samples import UNKNOWN
-from pipelines.training.splits import TEST, TRAIN, SplitFractions, split_roles
+from pipelines.training.splits import CLEAN_SMALL, TEST, TRAIN, SplitFractions, split_roles
 from services.learning_set import LearningSet, read_learning_set
 from services.learning_settings import LearningSettings
 from services.selection import select_mosaics
@@ -73,7 +74,15 @@ def plan_training(archive: Archive, settings: LearningSettings) -> Planned:
         If pixel sizes are known of some mosaics alone.
     """
     method = method_type(settings.method)
-    fractions = SplitFractions(select=settings.select_share, test=settings.share_for_tests)
+    try:
+        options = method.complete_options(settings.method_options)
+    except ValueError as error:
+        raise SettingsError(f"--option: {settings.method}: {error}") from None
+    fractions = SplitFractions(
+        select=settings.select_share,
+        clean_small=settings.trusted_share,
+        test=settings.share_for_tests,
+    )
     pairs = [_pair(text) for text in settings.mirror_pair]
     selection = select_mosaics(archive, settings.mosaic, settings.hold_out)
     data = read_learning_set(
@@ -88,6 +97,8 @@ def plan_training(archive: Archive, settings: LearningSettings) -> Planned:
     roles = split_roles(particles.particle_ids, fractions=fractions, seed=settings.seed)
     roles[data.in_held_out] = TEST
     given = data.class_indices("label", classes)
+    true = data.class_indices("true_label", classes)
+    _check_trusted(settings.method, method.phases(settings.epochs, options), roles, true)
     check_samples(roles, given, classes, mirrored_class)
     has_mirror = mirrored_class != list(range(len(classes)))
     augmentation = Augmentation(any_rotation=not settings.aligned)
@@ -98,11 +109,12 @@ def plan_training(archive: Archive, settings: LearningSettings) -> Planned:
         particles=particles,
         roles=roles,
         given_labels=given,
-        true_labels=data.class_indices("true_label", classes),
+        true_labels=true,
         classes=classes,
         mirrored_class=mirrored_class,
         use_mirror_images=has_mirror and not settings.antisymmetric,
         method=settings.method,
+        method_options=options,
         network=describe_network(
             settings.network,
             settings.width,
@@ -127,12 +139,30 @@ def plan_training(archive: Archive, settings: LearningSettings) -> Planned:
             learning_rate=settings.learning_rate,
             weight_decay=settings.weight_decay,
             patience_epochs=settings.patience,
+            optimiser=settings.optimiser,
+            schedule=settings.schedule,
+            average_decay=settings.average_decay,
         ),
         n_rotations=settings.rotations,
         cache_bytes=settings.cache_mb * 2**20,
         seed=settings.seed,
     )
     return Planned(plan, data, _key(plan, data))
+
+
+def _check_trusted(
+    method: str,
+    phases: Sequence[Phase],
+    roles: NDArray[np.int64],
+    true_labels: NDArray[np.int64],
+) -> None:
+    """Check that a method that learns from trusted labels has some."""
+    needs = any(phase.part != "noisy" for phase in phases)
+    if needs and not ((roles == CLEAN_SMALL) & (true_labels != UNKNOWN)).any():
+        raise SettingsError(
+            f"--method {method} needs particles of known class to trust: give --trusted-share, "
+            "with mosaics to train on whose truth is known"
+        )
 
 
 def _pair(text: str) -> tuple[str, str]:

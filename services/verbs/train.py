@@ -16,6 +16,7 @@ from services.outcome import Outcome
 from services.progress import Progress, note
 
 if TYPE_CHECKING:
+    from pipelines.classifiers.plan import TrainPlan
     from services.tracking import TrackedRun
     from services.train_plan import Planned
 
@@ -124,7 +125,7 @@ def _train_and_register(
         context="training",
     )
     with _ray_if(settings.train_workers, settings.address):
-        watch = EpochWatch(folder, settings.epochs)
+        watch = EpochWatch(folder, _count_epochs(plan))
         model = train_classifier(plan, folder=folder, n_workers=settings.train_workers, watch=watch)
     history = json.loads((folder / HISTORY_FILE).read_text(encoding="utf-8"))
     run.history(history)
@@ -148,6 +149,14 @@ def _train_and_register(
         "select_accuracy": history[-1]["select_accuracy"],
         **score.headline(),
     }
+
+
+def _count_epochs(plan: "TrainPlan") -> int:
+    """Count the passes of all phases."""
+    from pipelines.classifiers.methods import method_type
+
+    phases = method_type(plan.method).phases(plan.loop.n_epochs, plan.method_options)
+    return sum(phase.n_epochs for phase in phases)
 
 
 def _card(settings: Settings, planned: "Planned") -> dict[str, Any]:

@@ -6,11 +6,16 @@ from pipelines.classifiers.methods import method_names, method_type
 from pipelines.classifiers.methods.ce import Method
 from pipelines.errors import SettingsError
 from pipelines.training.method import Batch, TrainingSet
+from services.learning_settings import METHODS
 
 
 def test_methods_are_found_by_their_files():
     assert "ce" in method_names()
     assert method_type("ce") is Method
+
+
+def test_the_help_names_every_method():
+    assert list(METHODS) == method_names()
 
 
 @pytest.mark.parametrize("name", ["", "CE", "../ce", "magic"])

@@ -166,6 +166,9 @@ def test_the_test_part_is_scored_where_no_mosaic_is_held_out(hands, quick):
     [
         ({"label_version": 9}, LabelError, "label version 9 does not exist"),
         ({"method": "magic"}, SettingsError, "--method must be one of"),
+        ({"option": ("q",)}, SettingsError, "--option must be NAME=NUMBER, got 'q'"),
+        ({"option": ("q=1",)}, SettingsError, "--option: ce: method has no option q"),
+        ({"method": "two-step"}, SettingsError, "--method two-step needs particles of known"),
         ({"hold_out": ("nothing*",)}, SettingsError, r"no mosaic .* matches 'nothing\*'"),
         ({"hold_out": ("*",)}, SettingsError, "mosaics are held out"),
         ({"mosaic": ("mixed",)}, LabelError, "no label of a particle in mixed"),
