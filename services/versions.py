@@ -5,7 +5,16 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-_LIBRARIES = ("numpy", "opencv-python-headless", "ray", "scikit-learn", "scipy", "torch", "zarr")
+_LIBRARIES = (
+    "cleanlab",
+    "numpy",
+    "opencv-python-headless",
+    "ray",
+    "scikit-learn",
+    "scipy",
+    "torch",
+    "zarr",
+)
 
 
 @cache
