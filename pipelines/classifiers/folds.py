@@ -12,7 +12,7 @@ from pipelines.errors import LabelError, SettingsError
 from pipelines.evaluation.classification import fit_temperature, softmax
 from pipelines.randomness import generator, hash_to_unit
 from pipelines.training.samples import UNKNOWN
-from pipelines.training.splits import SELECT, TEST, TRAIN
+from pipelines.training.splits import CLEAN_SMALL, SELECT, TEST, TRAIN
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -113,7 +113,8 @@ def plan_folds(
     Parameters
     ----------
     plan : TrainPlan
-        A training on all the particles that have a given label; roles are set anew.
+        A training on all the particles that have a given label. Roles are set anew, but trusted
+        particles stay trusted wherever they are not held out.
     n_folds, n_repeats : int
         Folds, and how often the particles are divided, each time with other networks.
     select_share : float
@@ -124,7 +125,7 @@ def plan_folds(
     Returns
     -------
     folds : list of Fold
-        In each, the truth is unknown to the training.
+        In each, the truth is unknown to the training, but for that of trusted particles.
 
     Raises
     ------
@@ -136,6 +137,7 @@ def plan_folds(
     if (plan.given_labels == UNKNOWN).any():
         raise LabelError("cross-validation needs a given label of every particle")
     ids = plan.particles.particle_ids
+    is_trusted = (plan.roles == CLEAN_SMALL) & (plan.true_labels != UNKNOWN)
     planned = []
     for repeat in range(n_repeats):
         folds = assign_folds(
@@ -152,10 +154,14 @@ def plan_folds(
             roles = np.full(len(ids), TEST)
             roles[others] = TRAIN
             roles[others[np.argsort(draws, kind="stable")[:n_select]]] = SELECT
+            lent = is_trusted & (folds != fold)
+            roles[lent] = CLEAN_SMALL
+            if is_trusted.any() and not lent.any():
+                raise LabelError(f"all trusted particles fall to fold {fold}: trust more of them")
             check_samples(roles, plan.given_labels, plan.classes, plan.mirrored_class)
             seed = int(generator(plan.seed, "fold", *keys, repeat, fold).integers(2**31))
-            hidden = np.full(len(ids), UNKNOWN)
-            trained = replace(plan, roles=roles, true_labels=hidden, seed=seed)
+            known = np.where(lent, plan.true_labels, UNKNOWN)
+            trained = replace(plan, roles=roles, true_labels=known, seed=seed)
             planned.append(Fold(repeat, fold, np.flatnonzero(folds == fold), trained))
     return planned
 

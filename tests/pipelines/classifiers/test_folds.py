@@ -6,7 +6,7 @@ import pytest
 from pipelines.classifiers.folds import assign_folds, calibrate, pick_particles, plan_folds
 from pipelines.errors import LabelError, SettingsError
 from pipelines.training.samples import UNKNOWN
-from pipelines.training.splits import SELECT, TEST, TRAIN
+from pipelines.training.splits import CLEAN_SMALL, SELECT, TEST, TRAIN
 
 IDS = np.arange(103) * 977 + 5
 LABELS = np.where(np.arange(103) < 20, 1, 0)
@@ -79,6 +79,23 @@ def test_what_is_held_out_is_neither_trained_on_nor_chosen_by(plan):
 def test_truth_is_kept_from_the_training(plan):
     assert all((fold.plan.true_labels == UNKNOWN).all() for fold in plan_all(plan))
     assert (plan.true_labels != UNKNOWN).all()
+
+
+def test_trusted_particles_lend_their_truth_unless_they_are_held_out(plan):
+    roles = np.where(np.arange(100) < 12, CLEAN_SMALL, plan.roles)
+
+    for fold in plan_all(replace(plan, roles=roles)):
+        lent = np.setdiff1d(np.arange(12), fold.held_out)
+        assert np.flatnonzero(fold.plan.roles == CLEAN_SMALL).tolist() == lent.tolist()
+        assert np.flatnonzero(fold.plan.true_labels != UNKNOWN).tolist() == lent.tolist()
+        assert (fold.plan.roles[fold.held_out] == TEST).all()
+
+
+def test_a_fold_that_holds_out_all_that_is_trusted_is_refused(plan):
+    roles = np.where(np.arange(100) == 3, CLEAN_SMALL, TRAIN)
+
+    with pytest.raises(LabelError, match="all trusted particles fall to fold"):
+        plan_all(replace(plan, roles=roles))
 
 
 def test_every_fold_starts_from_its_own_weights(plan):
