@@ -2,9 +2,9 @@
 
 Each network learns from the posterior of the true class: what the other network believes of a
 sample, averaged over epochs, times how likely its given label is under an estimated transition
-matrix. The matrix follows from the posteriors, as in expectation maximisation. Beliefs come from
-running means of the weights, under augmentation, and of the other network, so that no network
-confirms itself. Until beliefs mean something, a bounded loss learns from the labels as they are.
+matrix. The matrix is counted over the samples of which both are surest. Beliefs come from running
+means of the weights, under augmentation, and of the other network, so that no network confirms
+itself. Until beliefs mean something, a bounded loss learns from the labels as they are.
 
 Put together from parts that are known to work: the exchange of co-teaching, the memory of
 early-learning regularisation, the transition matrix of forward correction, averaged weights and
@@ -59,15 +59,16 @@ class Method(method.Method):
         if rate >= 0:
             even = torch.full((k, k), rate / (k - 1), device=self._matrix.device)
             return even.fill_diagonal_(1 - rate).clamp(_LEAST, 1)
-        labels = self.training_set.given_labels
-        given = torch.nn.functional.one_hot(labels, k).float()
-        matrix = self._matrix.clamp(_LEAST, 1)
-        beliefs = self._beliefs.mean(dim=1)
-        for _ in range(20):
-            posterior = beliefs * matrix[:, labels].t()
-            posterior = posterior / posterior.sum(dim=1, keepdim=True)
-            counts = posterior.t() @ given + 1.0
-            matrix = counts / counts.sum(dim=1, keepdim=True)
+        given = torch.nn.functional.one_hot(self.training_set.given_labels, k).float()
+        confidence, believed = self._beliefs.mean(dim=1).max(dim=1)
+        matrix = torch.eye(k, device=given.device)
+        for label in range(k):
+            mine = believed == label
+            if mine.any():
+                # The surer half of a class: beliefs that waver say little of how labels go wrong.
+                sure = mine & (confidence >= confidence[mine].median())
+                counts = given[sure].sum(dim=0) + 1
+                matrix[label] = counts / counts.sum()
         return matrix.clamp(_LEAST, 1)
 
     def loss(self, batch: Batch) -> Tensor:
