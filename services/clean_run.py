@@ -130,7 +130,8 @@ def _judge(
         ),
         seed=settings.seed,
     )
-    return cleaning, sorted({str(warning.message) for warning in caught})
+    remarks = {str(said.message) for said in caught if said.category is InSampleWarning}
+    return cleaning, sorted(remarks)
 
 
 def _values(cleaning: Cleaning) -> dict[str, float]:

@@ -18,6 +18,8 @@ Bools = NDArray[np.bool_]
 ACCEPTED_PRECISION = 0.95
 #: Cuts tried: the best tenth of the proposals, the best two tenths, ... all.
 _N_LEVELS = 10
+#: From fewer canaries no recall is estimated.
+_LEAST_CANARIES = 10
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ class CanaryReport:
         Wilson interval of the share found; nan without canaries.
     recall : float
         Estimated share of all wrong labels that is found, 0 to 1. Planting makes some wrong
-        labels right by chance; this is taken out. Nan where errors are too many to do so.
+        labels right by chance; this is taken out. Nan where errors are too many to do so, or
+        canaries fewer than ten.
     """
 
     n_canaries: int
@@ -176,7 +179,7 @@ def report_canaries(
     # Of the canaries (1 - lucky) r + lucky f are found, of the others e r + (1 - e) f, where f
     # is the share of right labels that is flagged: two equations for r.
     weight = (1 - lucky) - lucky * error_rate / max(1 - error_rate, 1e-9)
-    if n and weight > 0.05:
+    if n >= _LEAST_CANARIES and weight > 0.05:
         of_others = float(found[~planted].mean()) if not planted.all() else 0.0
         recall = (n_found / n - lucky * of_others / (1 - error_rate)) / weight
         recall = float(np.clip(recall, 0, 1))

@@ -96,9 +96,10 @@ def find_label_issues(
     filter_by : str
         One of `FILTERS`, as in cleanlab.
     mirrored_class : sequence of int, optional
-        For each class that of its mirror image. Needed where a class has no label of its own:
-        then mirror images, whose probabilities are the mirrored ones, set what its typical
-        probability is.
+        For each class that of its mirror image. Then mirror images are counted too, under their
+        own labels and with mirrored probabilities, so that both classes of a pair have one
+        threshold, and even a class without a label of its own has one. It takes networks that
+        tell mirror images apart alike; flags and estimates are of the samples themselves.
     even_out : bool
         Whether counts are divided by the classes' pass rates; without, the first three filters
         flag exactly what cleanlab does. The other filters always do.
@@ -171,15 +172,15 @@ def find_label_issues(
 def _counted(
     given: Indices, probs: Floats, mirrored_class: Sequence[int] | None
 ) -> tuple[Indices, Floats]:
-    """Return the labels that are counted: mirror images too, where a class has no own label."""
-    n_classes = probs.shape[1]
-    missing = np.setdiff1d(np.arange(n_classes), given)
-    if not missing.size:
-        return given, probs
-    swap = np.arange(n_classes) if mirrored_class is None else np.asarray(mirrored_class)
-    if still := sorted(set(missing.tolist()) - set(swap[given].tolist())):
-        raise LabelError(f"class {still[0]} has no labelled sample")
-    return np.concatenate([given, swap[given]]), np.concatenate([probs, probs[:, swap]])
+    """Return the labels that are counted: those of mirror images too, where there are any."""
+    classes = np.arange(probs.shape[1])
+    swap = classes if mirrored_class is None else np.asarray(mirrored_class)
+    if (swap != classes).any():
+        given = np.concatenate([given, swap[given]])
+        probs = np.concatenate([probs, probs[:, swap]])
+    if missing := np.setdiff1d(classes, given).tolist():
+        raise LabelError(f"class {missing[0]} has no labelled sample")
+    return given, probs
 
 
 def _check(given: Indices, probs: Floats, ids: Indices) -> None:

@@ -48,7 +48,7 @@ class Settings(LearningSettings):
         0.95, gt=0, lt=1, description="lower bound on precision for acceptance without review"
     )
     canaries: float = Field(
-        0.01,
+        0.02,
         ge=0,
         le=0.1,
         description="share of labels made wrong for the training, to see how many are found",

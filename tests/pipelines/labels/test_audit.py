@@ -125,9 +125,18 @@ def test_canaries_tell_the_recall_whatever_the_error_rate(error_rate, n_classes)
 
 
 def test_where_half_of_the_labels_are_wrong_canaries_tell_nothing():
-    report = report_canaries([True, False], [True, False], error_rate=0.5, n_classes=2)
+    report = report_canaries([True] * 20, [True] * 15 + [False] * 5, error_rate=0.5, n_classes=2)
 
     assert math.isnan(report.recall)
+
+
+def test_few_canaries_tell_no_recall():
+    def recall(n):
+        planted = np.arange(100) < n
+        return report_canaries(planted, planted, error_rate=0.1, n_classes=2).recall
+
+    assert math.isnan(recall(9))
+    assert recall(10) == 1
 
 
 def test_without_canaries_nothing_is_known():

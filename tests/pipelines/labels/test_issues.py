@@ -241,6 +241,25 @@ def test_where_all_are_assumed_of_one_hand_mirror_images_stand_for_the_other():
     assert issues.flagged[true == 1].mean() > 0.98
 
 
+@pytest.mark.parametrize("share_of_1", [0.02, 0.1])
+def test_mirror_images_keep_a_rare_hand_from_being_flagged_away(share_of_1):
+    rng = np.random.default_rng(6)
+    true = (rng.random(8000) < share_of_1).astype(int)
+    x = rng.normal(size=8000) + 2.3 * (2 * true - 1)
+    given = np.where(rng.random(8000) < np.array([0.01, 0.5])[true], 1 - true, true)
+    probs = expit(np.stack([-3 * x, 3 * x], axis=1))
+    wrong = given != true
+
+    plain = find(given, probs)
+    mirrored = find(given, probs, mirrored_class=[1, 0])
+
+    assert f1(mirrored.flagged, wrong) > max(0.9, f1(plain.flagged, wrong))
+    assert mirrored.noise.error_rate == pytest.approx(wrong.mean(), abs=0.01)
+    assert mirrored.flagged.shape == (8000,)
+    # Most labels of the rare hand are right, and stay.
+    assert mirrored.flagged[(given == 1) & ~wrong].mean() < 0.03
+
+
 def test_probabilities_from_the_training_labels_are_suspected():
     _, given, _ = bayes()
     memorised = np.where(given[:, None] == [0, 1], 0.995, 0.005)
