@@ -1,0 +1,47 @@
+"""A mosaic assumed to be of one hand, and what cleaning makes of that assumption."""
+
+import json
+
+import pytest
+
+LEARNING = ("--epochs", 12, "--input-px", 32, "--learning-rate", 0.01)
+
+
+@pytest.mark.ray
+def test_an_assumption_is_cleaned_and_the_proposals_wait_for_a_person(tessera, tmp_path):
+    archive = ("--archive", tmp_path / "a")
+    for command in [
+        ("simulate", tmp_path / "m", "--preset", "easy", "--size-px", 1536, "--particles", 140,
+         "--left-fraction", 0.2),
+        ("ingest", tmp_path / "m", *archive),
+        ("segment", *archive),
+        ("label", *archive, "--assume", "right"),
+    ]:  # fmt: skip
+        made = tessera(*command)
+        assert made.returncode == 0, made.stderr
+
+    cleaned = tessera("clean", *archive, "--folds", 3, "--repeats", 1, *LEARNING, "--json")
+
+    assert cleaned.returncode == 0, cleaned.stderr
+    result = json.loads(cleaned.stdout)
+    assert (result["version"], result["parent"]) == (1, 0)
+    assert result["proposed"] > 0
+    assert result["accepted"] == 0
+    assert result["precision"] > 0.7
+    assert result["recall"] > 0.7
+    assert result["error_rate_after"] < result["true_error_rate"] / 2
+    page = (tmp_path / "a" / "reports").glob("clean-*.html")
+    assert any("Labels found wrong" in path.read_text(encoding="utf-8") for path in page)
+
+
+def test_labels_that_are_not_there_cannot_be_cleaned(tessera, tmp_path):
+    made = tessera("simulate", tmp_path / "m", "--size-px", 512, "--particles", 6)
+    assert made.returncode == 0, made.stderr
+    assert tessera("ingest", tmp_path / "m", "--archive", tmp_path / "a").returncode == 0
+
+    result = tessera("clean", "--archive", tmp_path / "a")
+
+    assert result.returncode == 2
+    assert result.stderr.strip() == (
+        f"tessera: archive {tmp_path / 'a'} has no labels: run tessera label first"
+    )
