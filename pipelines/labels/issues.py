@@ -130,7 +130,11 @@ def find_label_issues(
     probs = np.asarray(pred_probs, dtype=np.float64)
     ids = np.asarray(particle_ids, dtype=np.int64)
     _check(given, probs, ids)
-    counted, counted_probs = _counted(given, probs, mirrored_class)
+    swap = np.arange(probs.shape[1]) if mirrored_class is None else np.asarray(mirrored_class)
+    n_given = np.bincount(given, minlength=len(swap))
+    n_counted = n_given + n_given[swap]
+    if (n_counted == 0).any():
+        raise LabelError(f"class {int(np.argmin(n_counted))} has no labelled sample")
     rows = np.arange(len(given))
     self_confidence = probs[rows, given]
     if (mean := float(self_confidence.mean())) > IN_SAMPLE_CONFIDENCE:
@@ -140,47 +144,45 @@ def find_label_issues(
             InSampleWarning,
             stacklevel=2,
         )
-    guess = confident_classes(counted_probs, get_confident_thresholds(counted, counted_probs))
-    rates = np.ones(probs.shape[1])
-    if even_out:
-        rates = pass_rates(counted, guess, counted_probs)
-    takes_counts = filter_by in ("prune_by_noise_rate", "prune_by_class", "both")
-    flagged = find_with_cleanlab(
-        counted,
-        counted_probs,
-        filter_by=filter_by,
-        confident_joint=count_confident(counted, guess, rates) if takes_counts else None,
-        # The default starts a pool of processes, which costs more than the work for few classes.
-        n_jobs=1,
-    )
-    flagged = flagged[: len(given)].copy()
+    thresholds = get_confident_thresholds(given, probs)
+    # What a mirror image is labelled with, and how probable that is, is the same for its origin.
+    thresholds = (n_given * thresholds + (n_given * thresholds)[swap]) / n_counted
+    guess = confident_classes(probs, thresholds)
+    rates = pass_rates(given, guess, probs, swap) if even_out else np.ones(len(swap))
+    flagged = _flag(given, probs, swap, count_confident(given, guess, rates), filter_by)
     others = probs.copy()
     others[rows, given] = -np.inf
     margins = self_confidence - others.max(axis=1)
     suspects = np.flatnonzero(flagged)
-    own = guess[: len(given)]
     return LabelIssues(
         flagged=flagged,
         margins=margins,
         ranking=suspects[np.lexsort((ids[suspects], margins[suspects]))],
         proposed_labels=probs.argmax(axis=1),
-        undeterminable=flagged & (own == probs.shape[1]),
-        noise=estimate_noise(given, own, rates, ids, n_resamples=n_resamples, rng=rng),
+        undeterminable=flagged & (guess == probs.shape[1]),
+        noise=estimate_noise(given, guess, rates, ids, n_resamples=n_resamples, rng=rng),
     )
 
 
-def _counted(
-    given: Indices, probs: Floats, mirrored_class: Sequence[int] | None
-) -> tuple[Indices, Floats]:
-    """Return the labels that are counted: those of mirror images too, where there are any."""
-    classes = np.arange(probs.shape[1])
-    swap = classes if mirrored_class is None else np.asarray(mirrored_class)
-    if (swap != classes).any():
-        given = np.concatenate([given, swap[given]])
-        probs = np.concatenate([probs, probs[:, swap]])
-    if missing := np.setdiff1d(classes, given).tolist():
-        raise LabelError(f"class {missing[0]} has no labelled sample")
-    return given, probs
+def _flag(given: Indices, probs: Floats, swap: Indices, counts: Indices, filter_by: str) -> Bools:
+    """Choose what to flag by a filter of cleanlab."""
+    n = len(given)
+    takes_counts = filter_by in ("prune_by_noise_rate", "prune_by_class", "both")
+    is_mirrored = (swap != np.arange(len(swap))).any()
+    if is_mirrored and not (takes_counts and np.bincount(given, minlength=len(swap)).all()):
+        # Filters that count for themselves must see mirror images, and none can do with a class
+        # that has no label.
+        given, probs = np.concatenate([given, swap[given]]), np.concatenate([probs, probs[:, swap]])
+        counts = counts + counts[np.ix_(swap, swap)]
+    flagged = find_with_cleanlab(
+        given,
+        probs,
+        filter_by=filter_by,
+        confident_joint=counts if takes_counts else None,
+        # The default starts a pool of processes, which costs more than the work for few classes.
+        n_jobs=1,
+    )
+    return np.asarray(flagged[:n], dtype=bool)
 
 
 def _check(given: Indices, probs: Floats, ids: Indices) -> None:

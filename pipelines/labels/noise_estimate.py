@@ -58,7 +58,7 @@ def confident_classes(probs: Floats, thresholds: Floats) -> Indices:
     return guess
 
 
-def pass_rates(given: Indices, guess: Indices, probs: Floats) -> Floats:
+def pass_rates(given: Indices, guess: Indices, probs: Floats, swap: Indices) -> Floats:
     """Return for each class how many of its samples reach its threshold, 0 to 1.
 
     A threshold is the mean probability of those labelled with the class. Where labels of the
@@ -72,11 +72,14 @@ def pass_rates(given: Indices, guess: Indices, probs: Floats) -> Floats:
         Given labels, and `confident_classes`.
     probs : (N, K) ndarray
         Probabilities.
+    swap : (K,) ndarray of int
+        The class of each class's mirror image, whose samples count too.
     """
     agreeing = probs.argmax(axis=1) == given
     n_classes = probs.shape[1]
     n_all = np.bincount(given[agreeing], minlength=n_classes)
     n_passed = np.bincount(given[agreeing & (guess == given)], minlength=n_classes)
+    n_all, n_passed = n_all + n_all[swap], n_passed + n_passed[swap]
     rates: Floats = np.where(n_passed > 0, n_passed / np.maximum(n_all, 1), 1.0)
     return np.maximum(rates, _LEAST_PASS_RATE)
 
