@@ -38,33 +38,48 @@ def to_rows(cleaning: Cleaning, newest_states: NDArray[np.str_], *, method: str)
     method : str
         How the labels were found.
     """
-    names = [*cleaning.classes, None]
-    changes = []
-    for row, (identity, state) in enumerate(
-        zip(cleaning.rows.to_pylist(), cleaning.states.tolist(), strict=True)
-    ):
-        newest = str(newest_states[row])
-        if state == GIVEN or newest not in (GIVEN, *PENDING) or state not in FOLLOWERS[newest]:
-            continue
-        given = cleaning.given_labels[row]
-        likeliest = cleaning.issues.proposed_labels[row]
-        probs = cleaning.pred_probs[row]
-        by_person = bool(cleaning.is_decided_by_person[row])
-        changes.append(
-            {
-                **identity,
-                # The last name, None, is that of `UNKNOWN`.
-                "label": names[cleaning.cleaned_labels[row]],
-                "state": state,
-                "source": SOURCE,
-                "method": method,
-                "confidence": 1.0 if by_person else float(min(probs[likeliest], 1.0)),
-                "decided_by": PERSON if by_person else POLICY if state == ACCEPTED else SOURCE,
-                "reason": f"given {names[given]} ({probs[given]:.3f}); likeliest "
-                f"{names[likeliest]} ({probs[likeliest]:.3f})",
-            }
+    names = np.array([*cleaning.classes, None], dtype=object)
+    states = cleaning.states
+    pairs = {
+        (newest, state)
+        for newest, state in set(zip(newest_states.tolist(), states.tolist(), strict=True))
+        if state != GIVEN and newest in (GIVEN, *PENDING) and state in FOLLOWERS[newest]
+    }
+    changed = np.flatnonzero(
+        np.logical_or.reduce(
+            [np.zeros(len(states), dtype=bool)]
+            + [(newest_states == newest) & (states == state) for newest, state in pairs]
         )
-    return to_table("labels", changes)
+    )
+    given, likeliest = cleaning.given_labels[changed], cleaning.issues.proposed_labels[changed]
+    rows = np.arange(len(changed))
+    probs = cleaning.pred_probs[changed]
+    by_person = cleaning.is_decided_by_person[changed]
+    by_rule = np.where(states[changed] == ACCEPTED, POLICY, SOURCE)
+    identity = cleaning.rows.take(changed)
+    return to_table(
+        "labels",
+        {
+            **{name: identity[name] for name in identity.column_names},
+            # The last name, None, is that of `UNKNOWN`.
+            "label": names[cleaning.cleaned_labels[changed]],
+            "state": states[changed],
+            "source": np.full(len(changed), SOURCE),
+            "method": np.full(len(changed), method),
+            "confidence": np.where(by_person, 1.0, np.minimum(probs[rows, likeliest], 1.0)),
+            "decided_by": np.where(by_person, PERSON, by_rule),
+            "reason": [
+                f"given {was} ({p_was:.3f}); likeliest {would_be} ({p_would_be:.3f})"
+                for was, p_was, would_be, p_would_be in zip(
+                    names[given],
+                    probs[rows, given].tolist(),
+                    names[likeliest],
+                    probs[rows, likeliest].tolist(),
+                    strict=True,
+                )
+            ],
+        },
+    )
 
 
 def to_report(cleaning: Cleaning) -> dict[str, Any]:
