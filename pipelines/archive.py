@@ -75,7 +75,7 @@ def create_archive(path: Path) -> Archive:
     ArchiveError
         If ``path`` is a file, or a folder that holds something else, or cannot be written.
     """
-    archive = Archive(path)
+    archive = Archive(path.absolute())
     try:
         if archive.description.is_file():
             open_archive(path)
@@ -120,7 +120,8 @@ def open_archive(path: Path) -> Archive:
     ArchiveError
         If there is none, or it is of a format that this version does not know.
     """
-    archive = Archive(path)
+    # Workers run in folders of their own, where a relative path leads nowhere.
+    archive = Archive(path.absolute())
     try:
         description = json.loads(archive.description.read_text(encoding="utf-8"))
         version = description["format_version"]

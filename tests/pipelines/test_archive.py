@@ -176,3 +176,10 @@ def test_a_text_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
 
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["t"]
+
+
+def test_a_relative_path_leads_to_the_archive_from_everywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    assert create_archive(Path("a")).root == tmp_path / "a"
+    assert open_archive(Path("a")).mosaic("m").is_absolute()
