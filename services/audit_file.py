@@ -14,7 +14,9 @@ from pipelines.training.samples import UNKNOWN
 Indices = NDArray[np.int64]
 
 
-def read_audit(path: Path, particle_ids: Indices, classes: Sequence[str]) -> Indices:
+def read_audit(
+    path: Path, particle_ids: Indices, classes: Sequence[str], *, flag: str = "--audit"
+) -> Indices:
     """Read what people said of particles, from a CSV file with ``particle_id,label``.
 
     Parameters
@@ -25,6 +27,8 @@ def read_audit(path: Path, particle_ids: Indices, classes: Sequence[str]) -> Ind
         The particles in question.
     classes : sequence of str
         Names of the classes.
+    flag : str
+        What the file was given by, for messages.
 
     Returns
     -------
@@ -43,15 +47,15 @@ def read_audit(path: Path, particle_ids: Indices, classes: Sequence[str]) -> Ind
         with path.open(encoding="utf-8-sig", newline="") as file:
             lines = list(csv.DictReader(file))
     except FileNotFoundError:
-        raise SettingsError(f"--audit: {path} does not exist") from None
+        raise SettingsError(f"{flag}: {path} does not exist") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SettingsError(f"--audit: {path} cannot be read: {error}") from None
+        raise SettingsError(f"{flag}: {path} cannot be read: {error}") from None
     if not lines or not {"particle_id", "label"} <= lines[0].keys():
-        raise SettingsError(f"--audit: {path} must have the columns particle_id,label and a row")
+        raise SettingsError(f"{flag}: {path} must have the columns particle_id,label and a row")
     seen: set[int] = set()
     for number, line in enumerate(lines, start=2):
         text, label = (line["particle_id"] or "").strip(), (line["label"] or "").strip()
-        where = f"--audit: {path} line {number}"
+        where = f"{flag}: {path} line {number}"
         if not text.lstrip("-").isdecimal():
             raise SettingsError(f"{where}: particle_id must be a whole number, got {text!r}")
         if label not in index:
@@ -62,5 +66,5 @@ def read_audit(path: Path, particle_ids: Indices, classes: Sequence[str]) -> Ind
         if particle in row_of:
             reviewed[row_of[particle]] = index[label]
     if (reviewed == UNKNOWN).all():
-        raise SettingsError(f"--audit: none of the {len(seen)} particles of {path} has a label")
+        raise SettingsError(f"{flag}: none of the {len(seen)} particles of {path} has a label")
     return reviewed

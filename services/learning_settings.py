@@ -1,5 +1,6 @@
 """Settings of every verb that trains classifiers: who is learnt from, what is seen, and how."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -75,6 +76,9 @@ class LearningSettings(ClusterSettings):
     )
     trusted_share: float = Field(
         0.0, ge=0, lt=1, description="share of particles whose known class may be learnt from"
+    )
+    trusted: Path | None = Field(
+        None, description="CSV file (particle_id,label) of labels that may be trusted"
     )
     cache_mb: int = Field(1024, ge=1, description="memory for crops, in MB per worker")
     train_workers: int = Field(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
@@ -23,6 +24,7 @@ from pipelines.training.loop import LoopSettings
 from pipelines.training.method import Phase
 from pipelines.training.samples import UNKNOWN
 from pipelines.training.splits import CLEAN_SMALL, TEST, TRAIN, SplitFractions, split_roles
+from services.audit_file import read_audit
 from services.learning_set import LearningSet, read_learning_set
 from services.learning_settings import LearningSettings
 from services.selection import select_mosaics
@@ -98,6 +100,8 @@ def plan_training(archive: Archive, settings: LearningSettings) -> Planned:
     roles[data.in_held_out] = TEST
     given = data.class_indices("label", classes)
     true = data.class_indices("true_label", classes)
+    if settings.trusted is not None:
+        roles, true = _trust(settings.trusted, particles.particle_ids, roles, true, classes)
     _check_trusted(settings.method, method.phases(settings.epochs, options), roles, true)
     check_samples(roles, given, classes, mirrored_class)
     has_mirror = mirrored_class != list(range(len(classes)))
@@ -150,6 +154,30 @@ def plan_training(archive: Archive, settings: LearningSettings) -> Planned:
     return Planned(plan, data, _key(plan, data))
 
 
+def _trust(
+    path: Path,
+    particle_ids: NDArray[np.int64],
+    roles: NDArray[np.int64],
+    true_labels: NDArray[np.int64],
+    classes: Sequence[str],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Set the particles of a file apart, to be learnt from under the labels that it gives them.
+
+    Raises
+    ------
+    SettingsError
+        If the file cannot be read, or names a particle that is kept for testing.
+    """
+    reviewed = read_audit(path, particle_ids, classes, flag="--trusted")
+    chosen = (reviewed >= 0) & (reviewed < len(classes))
+    if (both := chosen & (roles == TEST)).any():
+        raise SettingsError(
+            f"--trusted: {path} names particle {particle_ids[both][0]}, which is kept for testing: "
+            "nothing may be learnt from it"
+        )
+    return np.where(chosen, CLEAN_SMALL, roles), np.where(chosen, reviewed, true_labels)
+
+
 def _check_trusted(
     method: str,
     phases: Sequence[Phase],
@@ -160,8 +188,8 @@ def _check_trusted(
     needs = any(phase.part != "noisy" for phase in phases)
     if needs and not ((roles == CLEAN_SMALL) & (true_labels != UNKNOWN)).any():
         raise SettingsError(
-            f"--method {method} needs particles of known class to trust: give --trusted-share, "
-            "with mosaics to train on whose truth is known"
+            f"--method {method} needs particles of known class to trust: give --trusted FILE, or "
+            "--trusted-share with mosaics to train on whose truth is known"
         )
 
 

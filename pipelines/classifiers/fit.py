@@ -199,7 +199,14 @@ class _Fit:
         trusted = self.samples.trusted
         used = np.flatnonzero(trusted if part == "trusted" else ~trusted | (part == "both"))
         rng = generator(self.plan.seed, "order", epoch.number)
-        order = used[self.loader.shuffle(self.samples.rows[used], rng)]
+        rows = self.samples.rows[used]
+        particles = np.unique(rows)
+        shuffled = particles[self.loader.shuffle(particles, rng)]
+        # A particle and its mirror image share a step: what they have in common, which tells
+        # nothing of their classes, then pulls the network neither way.
+        place = np.empty(len(self.source), dtype=np.int64)
+        place[shuffled] = np.arange(len(shuffled))
+        order = used[np.argsort(place[rows], kind="stable")]
         return np.array_split(order, -(-len(order) // self.plan.loop.batch_size))
 
     def _batches(self, epoch: Epoch, batches: list[NDArray[np.int64]]) -> Iterator[Batch]:

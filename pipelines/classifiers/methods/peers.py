@@ -41,11 +41,13 @@ class Method(method.Method):
 
     @staticmethod
     def default_options() -> Mapping[str, float]:
-        """Return the share of epochs with a bounded loss, its q, beliefs' decay, and sharpness.
+        """Return the share of epochs with a bounded loss, its q, and the beliefs' decay.
 
         ``error_rate`` -1 estimates the transition matrix; otherwise it stays symmetric.
+        ``sharpness`` is the power that posteriors are raised to: above 1 the networks hold on
+        to what they believe, and do not creep back to the given labels.
         """
-        return {"warm_up": 0.4, "q": 0.5, "decay": 0.7, "error_rate": -1, "sharpness": 1.0}
+        return {"warm_up": 0.4, "q": 0.7, "decay": 0.7, "error_rate": -1, "sharpness": 2.0}
 
     def start_epoch(self, epoch: int, n_epochs: int, predict_all: PredictAll) -> None:
         """End the warm-up in time, and estimate the transition matrix anew."""
@@ -88,8 +90,9 @@ class Method(method.Method):
 
     def _posterior(self, number: int, batch: Batch) -> Tensor:
         """Return a network's posterior of the true class of a batch, given its labels."""
-        beliefs = self._beliefs[batch.samples, number] ** self.options["sharpness"]
+        beliefs = self._beliefs[batch.samples, number]
         posterior = beliefs * self._matrix[:, batch.given_labels].t()
+        posterior = posterior ** self.options["sharpness"]
         return posterior / posterior.sum(dim=1, keepdim=True)
 
     def _believe(self, batch: Batch) -> None:

@@ -179,7 +179,7 @@ def test_a_posterior_weighs_the_peers_belief_by_the_label():
     method = peers.Method(
         [nn.Identity(), nn.Identity()],
         everything([0, 1]),
-        options={"error_rate": 0.2, "warm_up": 0.0},
+        options={"error_rate": 0.2, "warm_up": 0.0, "sharpness": 2.0},
         averages=averages,
     )
     method.start_epoch(1, 2, lambda: None)
@@ -189,7 +189,7 @@ def test_a_posterior_weighs_the_peers_belief_by_the_label():
     method._believe(batch)
     posterior = method._posterior(1, batch)
 
-    expected = torch.tensor([[0.6 * 0.8, 0.4 * 0.2], [0.5 * 0.2, 0.5 * 0.8]])
+    expected = torch.tensor([[0.6 * 0.8, 0.4 * 0.2], [0.5 * 0.2, 0.5 * 0.8]]) ** 2
     expected = expected / expected.sum(dim=1, keepdim=True)
     torch.testing.assert_close(posterior, expected, atol=1e-5, rtol=0)
 

@@ -7,6 +7,7 @@ from mlflow import MlflowClient
 from pipelines.archive import create_archive, particle_id
 from pipelines.classifiers import fit
 from pipelines.errors import ArchiveError, LabelError, MosaicError, SettingsError
+from pipelines.tables import read_rows
 from pipelines.training.checkpoint import read_model
 from pipelines.training.splits import SELECT, SplitFractions, split_roles
 from services import cli
@@ -153,6 +154,34 @@ def test_without_truth_there_is_a_model_and_no_test(tmp_path, archive_maker, qui
 
     assert outcome.values["test_particles"] == 0
     assert "test_accuracy" not in outcome.values
+
+
+def test_trusted_labels_of_a_file_are_learnt_from(hands, quick, tmp_path):
+    ids = sorted(
+        row["particle_id"]
+        for row in read_rows(hands, "particles").to_pylist()
+        if row["mosaic"] == "synthesis"
+    )
+    path = tmp_path / "trusted.csv"
+    path.write_text("particle_id,label\n" + "".join(f"{i},right\n" for i in ids[:5]))
+    few = {**quick, "epochs": 1, "method": "two-step", "option": ("pretrain_epochs=1",)}
+
+    outcome = run(hands, **few, trusted=path)
+
+    assert outcome.values["epochs"] == 2
+
+
+def test_nothing_that_is_kept_for_testing_can_be_trusted(hands, quick, tmp_path):
+    held_out = [
+        row["particle_id"]
+        for row in read_rows(hands, "particles").to_pylist()
+        if row["mosaic"] == "mixed"
+    ]
+    path = tmp_path / "trusted.csv"
+    path.write_text(f"particle_id,label\n{min(held_out)},right\n")
+
+    with pytest.raises(SettingsError, match=r"particle -?[0-9]+, which is kept for testing"):
+        run(hands, **quick, trusted=path)
 
 
 def test_the_test_part_is_scored_where_no_mosaic_is_held_out(hands, quick):
