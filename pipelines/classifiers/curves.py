@@ -17,6 +17,9 @@ from pipelines.training.splits import SELECT, TEST, TRAIN
 #: From crops and angles to logits, by whatever predicts at the moment.
 Predict = Callable[[NDArray[Any], Sequence[float]], NDArray[np.float64]]
 
+#: Wrongly labelled particles behind each point of a curve, at most: it is watched, not reported.
+_WRONG = 512
+
 
 class Watched:
     """The particles whose predictions are followed from epoch to epoch, with their crops."""
@@ -29,15 +32,15 @@ class Watched:
         wrong = (plan.roles == TRAIN) & labelled & known & (given != true)
         self._parts = {
             "select": np.flatnonzero((plan.roles == SELECT) & labelled),
-            "test": self._few(np.flatnonzero((plan.roles == TEST) & known)),
-            "wrong": self._few(np.flatnonzero(wrong)),
+            "test": self._few(np.flatnonzero((plan.roles == TEST) & known), plan.curve_particles),
+            "wrong": self._few(np.flatnonzero(wrong), _WRONG),
         }
         self._rows = np.concatenate(list(self._parts.values()))
         self._crops = source.read(self._rows)
 
-    def _few(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _few(self, rows: NDArray[np.int64], n: int) -> NDArray[np.int64]:
         rng = generator(self._plan.seed, "curves")
-        return rng.permutation(rows)[: self._plan.curve_particles]
+        return rng.permutation(rows)[:n]
 
     def measure(self, predict: Predict) -> dict[str, float]:
         """Return this epoch's points of the curves; those without a particle are left out."""

@@ -151,7 +151,7 @@ class TrainPlan:
     stored : CropSource, optional
         Crops that are there already, a row per particle; by default they are cut from mosaics.
     curve_particles : int
-        Particles behind each point of a curve of test or memorisation, at most.
+        Test particles behind each point of a curve, at most.
     """
 
     mosaics: Sequence[Path]
