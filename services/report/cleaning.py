@@ -12,7 +12,7 @@ from pipelines.archive import Archive
 from pipelines.evaluation.figures import population_ratio
 from pipelines.labels.table import ACCEPTED, FLAGGED, PROPOSED, REJECTED, UNDETERMINABLE
 from pipelines.training.samples import UNKNOWN
-from services.cleaning import Cleaning
+from services.cleaning.judging import Cleaning
 from services.label_store import LabelVersion
 from services.report.blocks import (
     Block,

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from pipelines.evaluation.population import class_ratio
 from pipelines.training.samples import UNKNOWN
-from services.cleaning import Cleaning
+from services.cleaning.judging import Cleaning
 from services.report.blocks import Block, Interval, Section, Table, Text, percent, percent_between
 
 _SCORES = {

@@ -36,7 +36,7 @@ from services.report.build import write_page
 from services.report.embedding import FigureFolder
 
 if TYPE_CHECKING:
-    from services.sweep_results import Recorder
+    from services.sweeping.results import Recorder
 
 Correct = NDArray[np.float64]
 #: Particles that show how labels are made wrong.

@@ -90,8 +90,8 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
     check(settings)
     from pipelines.ledger import Entry, append_entries
     from services import tracking
-    from services.clean_plan import plan_cleaning
-    from services.clean_run import clean_and_commit
+    from services.cleaning.plan import plan_cleaning
+    from services.cleaning.run import clean_and_commit
     from services.threads import wait_politely
     from services.versions import code_version
 

@@ -15,7 +15,7 @@ from services.settings import ClusterSettings
 
 if TYPE_CHECKING:
     from pipelines.sweeps.plan import SweepPlan
-    from services.sweep_preset import SweepPreset
+    from services.sweeping.preset import SweepPreset
 
 
 class Settings(ClusterSettings):
@@ -88,8 +88,8 @@ def _sweep(archive: Archive, settings: Settings) -> Outcome:
     from pipelines.sweeps.plan import plan_trials
     from services.report.blocks import count
     from services.report.sweep import write_sweep_report
-    from services.sweep_data import estimate_seconds, prepare_study
-    from services.sweep_results import Recorder
+    from services.sweeping.data import estimate_seconds, prepare_study
+    from services.sweeping.results import Recorder
 
     preset, plan = settings.planned
     study = prepare_study(archive, preset.data, settings)
@@ -166,7 +166,7 @@ def _plan(settings: Settings) -> tuple["SweepPreset", "SweepPlan"]:
     from dataclasses import replace
 
     from pipelines.errors import SettingsError
-    from services.sweep_preset import read_preset
+    from services.sweeping.preset import read_preset
 
     preset = read_preset(settings.preset)
     if preset.data.kind == "digits" and settings.data is None:

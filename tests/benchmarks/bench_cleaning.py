@@ -10,8 +10,8 @@ from scipy.special import expit
 from pipelines.labels.audit import CanaryReport
 from pipelines.labels.issues import find_label_issues
 from pipelines.tables import to_table
-from services.clean_rows import to_rows
-from services.cleaning import judge_labels
+from services.cleaning.judging import judge_labels
+from services.cleaning.rows import to_rows
 from tests.benchmarks.record import Measurement
 
 N_SAMPLES = 100_000

@@ -7,7 +7,7 @@ from pipelines.labels.audit import CanaryReport
 from pipelines.labels.issues import LabelIssues
 from pipelines.labels.noise_estimate import NoiseEstimate
 from pipelines.tables import read_rows
-from services.cleaning import judge_labels
+from services.cleaning.judging import judge_labels
 from services.label_store import current_version
 from services.report.cleaning import (
     found,

@@ -7,7 +7,8 @@ from mlflow import MlflowClient
 
 from pipelines.archive import create_archive, particle_id
 from pipelines.errors import LabelError, SettingsError
-from services import cli, out_of_sample, tracking
+from services import cli, tracking
+from services.cleaning import out_of_sample
 from services.label_store import list_versions, read_labels
 from services.tracking import store_uri
 from services.train_plan import plan_training

@@ -15,10 +15,10 @@ from pipelines.sweeps.digits import study_digits
 from pipelines.sweeps.plan import Trial
 from pipelines.sweeps.study_set import StudySet
 from services.progress import note
-from services.study import study_archive
+from services.sweeping.study import study_archive
 
 if TYPE_CHECKING:
-    from services.sweep_preset import Data, SimulatedMosaic
+    from services.sweeping.preset import Data, SimulatedMosaic
     from services.verbs.sweep import Settings
 
 #: Steps of a network that are timed, after one that is not.

@@ -15,11 +15,11 @@ from pipelines.labels.issues import InSampleWarning, LabelIssues, find_label_iss
 from pipelines.labels.table import ACCEPTED, PROPOSED, UNDETERMINABLE
 from pipelines.randomness import generator
 from services.author import system_user
-from services.clean_plan import CleanPlan
-from services.clean_rows import to_report, to_rows
-from services.cleaning import Cleaning, judge_labels
+from services.cleaning.judging import Cleaning, judge_labels
+from services.cleaning.out_of_sample import predict_out_of_sample
+from services.cleaning.plan import CleanPlan
+from services.cleaning.rows import to_report, to_rows
 from services.label_store import commit_labels
-from services.out_of_sample import predict_out_of_sample
 from services.progress import note
 from services.report.cleaning import write_cleaning_report
 from services.tracking import TrackedRun

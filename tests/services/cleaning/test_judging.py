@@ -7,8 +7,8 @@ from pipelines.labels.audit import CanaryReport
 from pipelines.labels.issues import LabelIssues, NoiseEstimate
 from pipelines.labels.table import check_labels
 from pipelines.tables import to_table
-from services.clean_rows import to_report, to_rows
-from services.cleaning import judge_labels
+from services.cleaning.judging import judge_labels
+from services.cleaning.rows import to_report, to_rows
 
 LEFT, RIGHT, NOBODY, NEITHER = 0, 1, -1, 2
 NOISE = NoiseEstimate(np.eye(2) / 2, np.eye(2), 0.1, (0.05, 0.15), np.stack([np.eye(2)] * 2))

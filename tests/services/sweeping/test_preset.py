@@ -1,7 +1,7 @@
 import pytest
 
 from pipelines.errors import SettingsError
-from services.sweep_preset import preset_names, read_preset
+from services.sweeping.preset import preset_names, read_preset
 from services.verbs.sweep import Settings
 
 SWEEP = """

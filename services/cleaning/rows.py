@@ -19,7 +19,7 @@ from pipelines.labels.table import (
     UNDETERMINABLE,
 )
 from pipelines.tables import to_table
-from services.cleaning import Cleaning
+from services.cleaning.judging import Cleaning
 
 SOURCE = "clean"
 #: Who decided: a person who reviewed the particle, or the rule about audited precision.

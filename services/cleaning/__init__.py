@@ -1,0 +1,1 @@
+"""Finding wrong labels: plan, out-of-sample predictions, judgement, the new label version."""
