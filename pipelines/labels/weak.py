@@ -25,6 +25,7 @@ STREAM_FROM_N_PARTICLES = 3_000_000
 
 ASSUMED = "assumed"
 RULES = "rules"
+MADE_WRONG = "truth made wrong"
 
 Floats = NDArray[np.float64]
 
@@ -105,18 +106,46 @@ def assume_label(particles: pa.Table, label: str) -> pa.Table:
     label : str
         The class.
     """
+    reason = f"all of the mosaic are assumed {label}"
+    return _as_rows(particles, _repeat(label, particles.num_rows), "assume", ASSUMED, reason)
+
+
+def state_labels(
+    particles: pa.Table, labels: Sequence[str], *, error_rate: float, noise: str
+) -> pa.Table:
+    """Give particles labels that were made wrong on purpose, for studies.
+
+    Parameters
+    ----------
+    particles : pyarrow.Table
+        With the columns `IDENTITY`.
+    labels : sequence of str
+        A label each.
+    error_rate : float
+        The share that is wrong, 0 to 1: told in every row, so that nobody takes them for more.
+    noise : str
+        How they were made wrong.
+    """
+    method = f"truth, {noise} {error_rate:g}"
+    reason = f"the truth, with {error_rate:.3g} of the labels made wrong ({noise})"
+    return _as_rows(particles, pa.array(labels, pa.string()), method, MADE_WRONG, reason)
+
+
+def _as_rows(
+    particles: pa.Table, labels: pa.Array, method: str, source: str, reason: str
+) -> pa.Table:
     n_rows = particles.num_rows
     return to_table(
         "labels",
         {
             **{name: particles[name] for name in IDENTITY},
-            "label": _repeat(label, n_rows),
+            "label": labels,
             "state": _repeat(GIVEN, n_rows),
-            "source": _repeat(ASSUMED, n_rows),
-            "method": _repeat("assume", n_rows),
+            "source": _repeat(source, n_rows),
+            "method": _repeat(method, n_rows),
             "confidence": pa.array(np.ones(n_rows)),
-            "decided_by": _repeat(ASSUMED, n_rows),
-            "reason": _repeat(f"all of the mosaic are assumed {label}", n_rows),
+            "decided_by": _repeat(source, n_rows),
+            "reason": _repeat(reason, n_rows),
         },
     )
 

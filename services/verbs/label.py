@@ -9,7 +9,8 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from pipelines.archive import Archive, open_archive
-from pipelines.errors import ArchiveError, SettingsError
+from pipelines.errors import ArchiveError, LabelError, SettingsError
+from pipelines.labels.noise import KINDS, corrupt_labels
 from pipelines.labels.rules import Rule, read_rules
 from pipelines.labels.table import check_class_name
 from pipelines.labels.weak import (
@@ -20,6 +21,7 @@ from pipelines.labels.weak import (
     report_rules,
     rule_columns,
     share_right,
+    state_labels,
 )
 from pipelines.tables import read_rows
 from services.author import system_user
@@ -37,12 +39,17 @@ class Settings(ClusterSettings):
 
     Either --assume the class that the synthesis should have made, or give --rules: a TOML file of
     [[rules]] with name, expression (such as "eccentricity < 0.6 and area_nm2 > 2e4"), label and
-    weight. Particles that touch the mosaic's edge or have low contrast are left out unless
+    weight. For studies, --made-wrong takes the known truth and makes that share of it wrong.
+    Particles that touch the mosaic's edge or have low contrast are left out unless
     --include-flagged is given. Labels that somebody decided on are never replaced.
     """
 
     assume: str | None = Field(None, description="class of every particle, from its synthesis")
     rules: Path | None = Field(None, description="TOML file of labelling rules")
+    made_wrong: float | None = Field(
+        None, ge=0, lt=1, description="share of wrong labels, 0 to 1; the others are the truth"
+    )
+    noise: str = Field("sym_pair", description="how labels of --made-wrong go wrong")
     mosaic: tuple[str, ...] = Field(
         (), description="mosaics (GLOB) to label; all by default; repeatable"
     )
@@ -84,18 +91,28 @@ def check(settings: Settings) -> tuple[Rule, ...]:
     Raises
     ------
     SettingsError
-        If not exactly one of --assume and --rules is given.
+        If not exactly one of --assume, --rules and --made-wrong is given.
     LabelError
         If the class or the rules are not well formed.
     """
-    if settings.rules is not None and settings.assume is not None:
-        raise SettingsError(
-            f"--assume and --rules exclude each other, got {settings.assume!r} and {settings.rules}"
-        )
+    given = {
+        "--assume": settings.assume,
+        "--rules": settings.rules,
+        "--made-wrong": settings.made_wrong,
+    }
+    chosen = [f"{flag} {value}" for flag, value in given.items() if value is not None]
+    if len(chosen) > 1:
+        raise SettingsError(f"{', '.join(given)} exclude each other, got {' and '.join(chosen)}")
     if settings.rules is not None:
         return read_rules(settings.rules)
+    if settings.made_wrong is not None:
+        if settings.noise not in KINDS:
+            raise SettingsError(
+                f"--noise must be one of {', '.join(KINDS)}, got {settings.noise!r}"
+            )
+        return ()
     if settings.assume is None:
-        raise SettingsError("one of --assume CLASS and --rules FILE is needed")
+        raise SettingsError("one of --assume CLASS, --rules FILE and --made-wrong SHARE is needed")
     check_class_name(settings.assume, "--assume")
     return ()
 
@@ -108,6 +125,9 @@ def perform(archive: Archive, settings: Settings, *, run_id: str = "") -> Outcom
     truth = _known_labels(archive, selection.chosen) if settings.check_truth else None
     if rules:
         rows, report = _label_by_rules(particles, rules, truth, settings)
+    elif settings.made_wrong is not None:
+        known = _known_labels(archive, selection.chosen)
+        rows, report = _make_wrong(particles, known, settings.made_wrong, settings)
     else:
         rows, report = _assume(particles, truth, settings)
     version = commit_labels(
@@ -205,6 +225,38 @@ def _assume(
         "coverage": 1.0 if rows.num_rows else 0.0,
         "conflict": 0.0,
         "accuracy": None if truth is None else share_right(rows, truth),
+    }
+
+
+def _make_wrong(
+    particles: pa.Table, known: pa.Table, error_rate: float, settings: Settings
+) -> tuple[pa.Table, dict[str, Any]]:
+    """Label particles of known class, a known share of them wrongly."""
+    known = known.filter(known["determinable"]).select(["particle_id", "label"])
+    rows = particles.join(known, "particle_id", join_type="inner").sort_by("particle_id")
+    if not rows.num_rows:
+        raise LabelError("--made-wrong needs particles of known class, and there are none")
+    true = rows["label"].to_pylist()
+    classes = sorted({*true, "left", "right"} if {*true} <= {"left", "right"} else {*true})
+    if len(classes) < 2:
+        raise LabelError(f"--made-wrong needs two classes at least, and all are {classes[0]!r}")
+    noisy = corrupt_labels(
+        [classes.index(label) for label in true],
+        rows["particle_id"].to_numpy(),
+        kind=settings.noise,
+        error_rate=error_rate,
+        seed=settings.seed,
+        n_classes=len(classes),
+    )
+    labels = [classes[index] for index in noisy.given_labels]
+    return state_labels(rows, labels, error_rate=noisy.error_rate, noise=settings.noise), {
+        "method": f"truth, {settings.noise}",
+        "error_rate": noisy.error_rate,
+        "n_particles": particles.num_rows,
+        "n_labelled": rows.num_rows,
+        "coverage": rows.num_rows / particles.num_rows,
+        "conflict": 0.0,
+        "accuracy": 1 - noisy.error_rate,
     }
 
 

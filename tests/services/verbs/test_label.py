@@ -197,7 +197,9 @@ def test_all_particles_flagged_is_said(archive, capsys):
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ({}, SettingsError, "one of --assume CLASS and --rules FILE is needed"),
+        ({}, SettingsError, "one of --assume CLASS, --rules FILE and --made-wrong SHARE is needed"),
+        ({"made_wrong": 0.2, "noise": "magic"}, SettingsError, "--noise must be one of"),
+        ({"made_wrong": 0.2}, LabelError, "--made-wrong needs particles of known class"),
         ({"assume": ""}, LabelError, "--assume: a class is named by"),
         ({"assume": "right", "mosaic": ("x*",)}, SettingsError, r"--mosaic: no mosaic of .* 'x\*'"),
         ({"assume": "right", "hold_out": ("*",)}, SettingsError, "mosaics are held out"),
@@ -212,7 +214,9 @@ def test_settings_that_cannot_work_are_refused(archive, settings, error, message
 
 
 def test_assumption_and_rules_exclude_each_other(archive, rules_file):
-    with pytest.raises(SettingsError, match="--assume and --rules exclude each other"):
+    with pytest.raises(
+        SettingsError, match="exclude each other, got --assume right and"
+    ):
         run(archive, assume="right", rules=rules_file)
 
 
@@ -256,6 +260,29 @@ def test_labels_are_compared_with_known_truth_on_request(archive, monkeypatch):
     monkeypatch.setattr(scoring, "known_labels", known_labels)
 
     assert run(archive, assume="right", check_truth=True).values["accuracy"] == 0.75
+
+
+def test_truth_is_made_wrong_at_a_known_rate_for_studies(archive, monkeypatch):
+    import pyarrow as pa
+
+    from pipelines.segmentation import scoring
+
+    hands = ["right", "left", "right", "right"]
+    known = {
+        "particle_id": [particle_id("m", i) for i in (1, 2, 3, 4)],
+        "label": hands,
+        "determinable": [True] * 4,
+    }
+    monkeypatch.setattr(scoring, "known_labels", lambda *_: pa.table(known))
+
+    outcome = run(archive, made_wrong=0.25)
+
+    rows = {row["particle_id"]: row for row in read_labels(archive).to_pylist()}
+    said = [rows[value]["label"] for value in known["particle_id"]]
+    assert len(rows) == 4
+    assert sum(a != b for a, b in zip(said, hands, strict=True)) == 1
+    assert outcome.values["accuracy"] == 0.75
+    assert {row["source"] for row in rows.values()} == {"truth made wrong"}
 
 
 def test_nothing_known_to_compare_with_is_said(archive, capsys):
