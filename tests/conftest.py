@@ -38,7 +38,7 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(20260101)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real images that are not part of the project."""
     if not SHARED_DATA.is_dir():

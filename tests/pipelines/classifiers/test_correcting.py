@@ -21,12 +21,13 @@ def everything(labels, trusted=None, k=2):
     return TrainingSet(labels, torch.arange(len(labels)), torch.as_tensor(trusted), k)
 
 
-def train(kind, network, points, labels, *, options, n_epochs, averages=(), trusted=None):
+def train(kind, network, points, labels, *, options, n_epochs, averages=(), trusted=None, **loop):
     """Train on points in batches of 100, phases and all."""
     method = kind.Method(
         network, everything(labels, trusted), options=options, averages=list(averages)
     )
-    settings = LoopSettings(n_epochs=n_epochs, learning_rate=0.02, weight_decay=0.0)
+    loop = {"learning_rate": 0.02, "weight_decay": 0.0, **loop}
+    settings = LoopSettings(n_epochs=n_epochs, **loop)
     first = [{k: v.clone() for k, v in net.state_dict().items()} for net in network]
 
     def predict_all():

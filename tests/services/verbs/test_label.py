@@ -214,9 +214,7 @@ def test_settings_that_cannot_work_are_refused(archive, settings, error, message
 
 
 def test_assumption_and_rules_exclude_each_other(archive, rules_file):
-    with pytest.raises(
-        SettingsError, match="exclude each other, got --assume right and"
-    ):
+    with pytest.raises(SettingsError, match="exclude each other, got --assume right and"):
         run(archive, assume="right", rules=rules_file)
 
 
