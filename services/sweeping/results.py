@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -41,14 +41,9 @@ class Recorder:
         self._trials = trials
         self.name = digest_json([study.digest, sorted(trials)])[:12]
         self.rows: dict[str, dict[str, Any]] = {}
-        known = read_rows(archive, "trials", filters=[("sweep", "=", self.name)]).to_pylist()
+        # Whichever sweep a trial was first part of: it has one row and one run.
+        known = read_rows(archive, "trials", filters=[("trial", "in", list(trials))]).to_pylist()
         self._known = {row["trial"]: row for row in known}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Nothing to close: every row is written when it comes."""
 
     def take(self, key: str, result: Mapping[str, Any]) -> None:
         """Remember a trial's result, unless it is known from an earlier run."""

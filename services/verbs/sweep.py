@@ -97,7 +97,7 @@ def _sweep(archive: Archive, settings: Settings) -> Outcome:
     folder = archive.scratch / "sweeps"
     left = [trial for key, trial in trials.items() if read_result(folder / key) is None]
     n_done = len(trials) - len(left)
-    with connect_if(bool(left) and not settings.dry_run, settings.address):
+    with _connect_if(bool(left) and not settings.dry_run, settings.address):
         room = count_room(settings.trials_at_once or settings.workers, settings.gpu_share)
         seconds = estimate_seconds(study, left) / room.n_at_once
         note(
@@ -110,26 +110,26 @@ def _sweep(archive: Archive, settings: Settings) -> Outcome:
             values = {"trials": len(trials), "unchanged": n_done, "estimated_s": round(seconds)}
             return Outcome("planned", values)
         progress = Progress("sweep", len(trials), unit="trials")
-        with Recorder(archive, settings, study, trials) as recorder:
+        recorder = Recorder(archive, settings, study, trials)
 
-            def take(key: str, result: Mapping[str, Any]) -> None:
-                recorder.take(key, result)
-                progress.advance(1)
+        def take(key: str, result: Mapping[str, Any]) -> None:
+            recorder.take(key, result)
+            progress.advance(1)
 
-            failures = run_trials(
-                study.folder,
-                trials,
-                folder=folder,
-                on_result=take,
-                room=room,
-                asha=settings.scheduler == "asha",
-            )
-            for key, reason in failures.items():
-                at = trials[key]
-                note(f"trial {at.variant.label} at {at.error_rate:g}, seed {at.seed}: {reason}")
-            if not recorder.rows:
-                raise SettingsError(f"no trial could be done: {next(iter(failures.values()))}")
-            report = write_sweep_report(archive, preset.title, plan, study, recorder, folder)
+        failures = run_trials(
+            study.folder,
+            trials,
+            folder=folder,
+            on_result=take,
+            room=room,
+            asha=settings.scheduler == "asha",
+        )
+        for key, reason in failures.items():
+            at = trials[key]
+            note(f"trial {at.variant.label} at {at.error_rate:g}, seed {at.seed}: {reason}")
+        if not recorder.rows:
+            raise SettingsError(f"no trial could be done: {next(iter(failures.values()))}")
+        report = write_sweep_report(archive, preset.title, plan, study, recorder, folder)
     return Outcome(
         "swept",
         {
@@ -144,7 +144,7 @@ def _sweep(archive: Archive, settings: Settings) -> Outcome:
 
 
 @contextmanager
-def connect_if(wanted: bool, address: str | None) -> Iterator[None]:
+def _connect_if(wanted: bool, address: str | None) -> Iterator[None]:
     """Connect to Ray where there is something to run."""
     if not wanted:
         yield

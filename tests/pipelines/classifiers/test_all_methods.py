@@ -101,6 +101,27 @@ def test_without_its_first_step_two_step_is_plain_cross_entropy(plan_of, tmp_pat
         torch.testing.assert_close(found[weight], values, rtol=0, atol=0)
 
 
+def test_trusted_samples_are_learnt_from_in_the_first_step_alone(plan_of, tmp_path, monkeypatch):
+    seen = []
+
+    class Watching(method_type("two-step")):
+        def loss(self, batch):
+            seen.append((set(batch.samples.tolist()), self.training_set))
+            return super().loss(batch)
+
+    monkeypatch.setattr(fit, "method_type", lambda name: Watching)
+    plan = plan_of("two-step", loop_n_epochs=2, method_options={"pretrain_epochs": 2})
+    train(plan, tmp_path)
+
+    trusted = set(np.flatnonzero(seen[0][1].trusted).tolist())
+    n_trusted = int((plan.roles == CLEAN_SMALL).sum())
+    assert len(trusted) == n_trusted > 0
+    steps = [samples for samples, _ in seen]
+    first = [samples for samples in steps if samples <= trusted]
+    assert set().union(*first) == trusted
+    assert all(not samples & trusted for samples in steps[len(first) :])
+
+
 def test_what_is_kept_is_told_with_how_much_of_it_is_right(plan_of, tmp_path):
     plan = plan_of("co-teaching", method_options={"error_rate": 0.2, "rising_epochs": 4})
 
