@@ -97,6 +97,8 @@ def run_trials(
     if not todo:
         return {}
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    # Tune would take Ctrl-C for a wish to end early with what there is.
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
     told = _Told(folder, on_result)
     tuner = tune.Tuner(
         tune.with_resources(

@@ -17,7 +17,9 @@ def results(archive):
 RESULTS = ".work/sweeps/*/result.json"
 
 
-def test_a_killed_sweep_goes_on_without_repeating_what_is_done(tessera, begin, tmp_path):
+def test_a_sweep_that_is_killed_and_interrupted_goes_on_without_repeating_what_is_done(
+    tessera, begin, tmp_path
+):
     archive = tmp_path / "archive"
     command = ["sweep", "--preset", "smoke", "--archive", archive]
 
@@ -25,6 +27,12 @@ def test_a_killed_sweep_goes_on_without_repeating_what_is_done(tessera, begin, t
     begun.wait_until(lambda: results(archive))
     begun.kill()
     before = results(archive)
+    interrupted = begin(*command)
+    interrupted.wait_until(lambda: "to go" in interrupted.stderr)
+    interrupted.interrupt()
+    assert interrupted.wait() == 130
+    assert "the same command goes on from here" in interrupted.stderr
+    assert "Traceback" not in interrupted.stderr
     done = tessera(*command)
     again = tessera(*command)
 
