@@ -27,6 +27,7 @@ def accuracy_figure(
     clean_accuracy: float | None = None,
     published: Curve | None = None,
     baseline: str = "ce",
+    chance: float = 0.5,
     title: str = "",
 ) -> Figure:
     """Draw accuracy on true labels against the share of wrong ones, a line per method.
@@ -41,6 +42,8 @@ def accuracy_figure(
         The best published accuracies; drawn as crosses.
     baseline : str
         The method that others are compared with.
+    chance : float
+        Accuracy of guessing, 0 to 1.
     title : str
         What was learnt, and from how much.
 
@@ -68,8 +71,12 @@ def accuracy_figure(
             # The baseline stays visible behind none.
             zorder=3 if name == baseline else 2,
         )
-    axes.axhline(50, color=NEUTRAL, linewidth=0.9, linestyle=":", label="chance")
-    axes.annotate("chance", (0.01, 50), **_beside(axes, 1))
+    lowest = min(float(np.nanmin([curve.values, curve.low])) for curve in curves.values())
+    # Far above chance, that line would press all others against the top.
+    if lowest < chance + 0.5:
+        axes.axhline(100 * chance, color=NEUTRAL, linewidth=0.9, linestyle=":", label="chance")
+        axes.annotate("chance", (0.01, 100 * chance), **_beside(axes, 1))
+        lowest = min(lowest, chance - 0.03)
     if clean_accuracy is not None:
         level = 100 * clean_accuracy
         axes.axhline(level, color=NEUTRAL, linewidth=0.9, linestyle="--", label="clean labels")
@@ -79,9 +86,9 @@ def accuracy_figure(
         x, y = 100 * published.x, 100 * published.values
         axes.plot(x, y, "x", color=NEUTRAL, markersize=6, label="published, best")
     # A study of clean labels alone has a width too.
-    axes.set_xlim(0, max(1.0, *(100 * float(curve.x[-1]) for curve in curves.values())))
-    lowest = min(float(np.nanmin([curve.values, curve.low])) for curve in curves.values())
-    axes.set_ylim(min(45.0, 100 * lowest - 2), 102)
+    last = max(1.0, *(100 * float(curve.x[-1]) for curve in curves.values()))
+    axes.set_xlim(0, 1.02 * last)
+    axes.set_ylim(100 * lowest - 2, 102)
     axes.set_xlabel("wrong labels in training (%)")
     axes.set_ylabel("accuracy on true labels (%)")
     axes.set_title(f"{title}; bands: 95 %".removeprefix("; "))

@@ -183,7 +183,13 @@ def _accuracy(found: _Found, figures: FigureFolder) -> Section:
             none = np.full(len(at), np.nan)
             published = Curve(np.array(at) / 100, values, none, none)
     baseline = "ce" if "ce" in curves else found.methods[0]
-    figure = accuracy_figure(curves, clean_accuracy=clean, published=published, baseline=baseline)
+    figure = accuracy_figure(
+        curves,
+        clean_accuracy=clean,
+        published=published,
+        baseline=baseline,
+        chance=1 / len(found.study.classes),
+    )
     rows = [
         [method, *(_cell(found, method, rate) for rate in found.rates)] for method in found.methods
     ]

@@ -195,3 +195,13 @@ def test_all_that_is_drawn_is_on_the_page():
         assert drawn.y0 > -0.02
         assert drawn.x1 < width_in + 0.02
         assert drawn.y1 < height_in + 0.02
+
+
+def test_chance_far_below_all_curves_is_left_out():
+    points = np.array([0.9, 0.8])
+    high = Curve(np.array([0.2, 0.4]), points, points - 0.01, points + 0.01)
+
+    axes = accuracy_figure({"ce": high}, chance=0.1).axes[0]
+
+    assert "chance" not in [line.get_label() for line in axes.lines]
+    assert axes.get_ylim()[0] > 70
