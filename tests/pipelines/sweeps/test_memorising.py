@@ -1,6 +1,7 @@
 """Real digits with wrong labels: who learns them by heart."""
 
 import pytest
+import torch
 
 from pipelines.sweeps.digits import study_digits
 from pipelines.sweeps.plan import NetworkChoice, SweepPlan, Variant, plan_trials
@@ -10,7 +11,9 @@ from pipelines.training.loop import LoopSettings
 
 @pytest.fixture(scope="module")
 def memorised(shared_data, tmp_path_factory):
-    """The share of wrong labels that each method repeats after 60 passes over 600 digits."""
+    """The share of wrong labels that each method repeats after 50 passes over 1,000 digits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("digits")
     study = study_digits(shared_data / "mnist", folder / "study")
     plan = SweepPlan(
@@ -22,12 +25,12 @@ def memorised(shared_data, tmp_path_factory):
         error_rates=[0.4],
         seeds=[0],
         noise="symmetric",
-        n_train=600,
+        n_train=1000,
         n_select=60,
         n_clean=0,
         n_test=300,
         loop=LoopSettings(
-            n_epochs=60,
+            n_epochs=50,
             learning_rate=1e-3,
             weight_decay=0.0,
             optimiser="adam",
@@ -36,6 +39,7 @@ def memorised(shared_data, tmp_path_factory):
         network=NetworkChoice(architecture="lenet"),
     )
     results = {t.variant.label: run_trial(study, t, folder / t.key("d")) for t in plan_trials(plan)}
+    torch.set_num_threads(threads)
     return {label: result["memorised"] for label, result in results.items()}
 
 
@@ -45,4 +49,4 @@ def test_cross_entropy_learns_wrong_labels_by_heart(memorised):
 
 @pytest.mark.parametrize("name", ["elr", "nce-rce"])
 def test_robust_methods_do_not(memorised, name):
-    assert memorised[name] < 0.2
+    assert memorised[name] < 0.2, memorised
