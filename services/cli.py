@@ -8,7 +8,7 @@ import sys
 import traceback
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from pipelines.errors import StorageFullError, TesseraError
 from services.outcome import CALLERS_MISTAKE, INTERRUPTED, LOCKED, OURS, Outcome
 
 #: Verb -> (module, summary). Modules are imported when their verb is used, so help is instant.
+#: A module with ``ACTIONS``, such a table of its own, is a family: `tessera versions list`.
 VERBS: dict[str, tuple[str, str]] = {
     "simulate": ("services.verbs.simulate", "draw a mosaic of chiral particles with known truth"),
     "ingest": ("services.verbs.ingest", "turn instrument files into mosaics"),
@@ -36,17 +37,29 @@ VERBS: dict[str, tuple[str, str]] = {
 class _Verbs(click.Group):
     """Commands made from the verbs' settings when they are asked for."""
 
+    def __init__(
+        self, *args: Any, verbs: Mapping[str, tuple[str, str]] | None = None, **attributes: Any
+    ) -> None:
+        super().__init__(*args, **attributes)
+        self.verbs = VERBS if verbs is None else verbs
+
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(VERBS)
+        return list(self.verbs)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in VERBS:
+        if cmd_name not in self.verbs:
             return None
-        return _command(cmd_name)
+        module_name, summary = self.verbs[cmd_name]
+        module = importlib.import_module(module_name)
+        # Below `tessera` itself, a name is its family's and its own: [versions.list] in TOML.
+        name = cmd_name if self.verbs is VERBS else f"{self.name}.{cmd_name}"
+        if hasattr(module, "ACTIONS"):
+            return _Verbs(name, verbs=module.ACTIONS, help=module.__doc__, short_help=summary)
+        return _command(name, module)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in VERBS.items()])
+            formatter.write_dl([(name, summary) for name, (_, summary) in self.verbs.items()])
 
 
 @click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
@@ -115,8 +128,7 @@ def _storage_full(error: BaseException | None) -> str | None:
     return None
 
 
-def _command(name: str) -> click.Command:
-    module = importlib.import_module(VERBS[name][0])
+def _command(name: str, module: types.ModuleType) -> click.Command:
     settings_type = module.Settings
     execute: Callable[[Any], Outcome] = module.execute
 
@@ -125,13 +137,13 @@ def _command(name: str) -> click.Command:
         # Libraries print as they like; standard output is for the result alone.
         with contextlib.redirect_stdout(sys.stderr):
             outcome = execute(settings_type.load(name, settings, given))
-        click.echo(outcome.json() if as_json else outcome.line())
+        click.echo(outcome.json() if as_json else outcome.text())
         return outcome.status
 
     parameters = [_parameter(key, field) for key, field in settings_type.model_fields.items()]
     parameters.sort(key=lambda parameter: isinstance(parameter, click.Option))
     return click.Command(
-        name,
+        name.rpartition(".")[2],
         callback=callback,
         params=[
             *parameters,

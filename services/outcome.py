@@ -19,20 +19,27 @@ class Outcome:
     """The result of a verb: a past-tense word, and values worth a script's while.
 
     ``n_quarantined`` counts what could not be processed, in this run or left from earlier ones.
+    ``screen`` is text for people, shown above the line. Values that are lists or mappings are
+    for JSON alone.
     """
 
     word: str
     values: Mapping[str, Any] = field(default_factory=dict)
     n_quarantined: int = 0
+    screen: str = ""
 
     @property
     def status(self) -> int:
         """The exit status."""
         return SOME_QUARANTINED if self.n_quarantined else DONE
 
+    def text(self) -> str:
+        """Return the screen, if there is one, and the line of key=value."""
+        return "\n".join([*self.screen.splitlines(), self.line()])
+
     def line(self) -> str:
         """Return one line of key=value."""
-        values = dict(self.values)
+        values = {k: v for k, v in self.values.items() if not isinstance(v, list | Mapping)}
         if self.n_quarantined:
             values["quarantined"] = self.n_quarantined
         return " ".join([self.word, *(f"{key}={_text(value)}" for key, value in values.items())])

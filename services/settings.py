@@ -68,7 +68,9 @@ def read_toml(path: Path, verb: str, known: set[str]) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SettingsError(f"settings file {path} is not TOML: {error}") from error
     shared = {k: v for k, v in content.items() if not isinstance(v, dict) and k in known}
-    own = content.get(verb, {})
+    own: Any = content
+    for part in verb.split("."):
+        own = own.get(part, {}) if isinstance(own, dict) else own
     if not isinstance(own, dict):
         raise SettingsError(f"settings file {path}: {verb} must be a table [{verb}], got {own!r}")
     unknown = sorted(set(own) - known)
