@@ -376,6 +376,7 @@ def _setting(plan: SweepPlan, study: StudySet) -> Section:
         ["study set", study.digest],
         *([f"loop: {name}", str(value)] for name, value in vars(plan.loop).items()),
         *([f"network: {name}", str(value)] for name, value in vars(plan.network).items()),
+        *([f"augmentation: {name}", str(value)] for name, value in plan.augmentation.items()),
         *(
             [f"method {v.label}", f"{v.method} {dict(v.options)} {dict(v.loop)} {dict(v.network)}"]
             for v in plan.variants

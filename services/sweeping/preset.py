@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipelines.errors import SettingsError
 from pipelines.sweeps.plan import NetworkChoice, SweepPlan, Variant
+from pipelines.training.augmentation import Augmentation
 from pipelines.training.loop import LoopSettings
 
 FOLDER = Path(__file__).parent / "presets"
@@ -63,6 +64,7 @@ class SweepPreset(_Strict):
     data: Data
     loop: dict[str, Any] = Field(default_factory=dict)
     network: dict[str, Any] = Field(default_factory=dict)
+    augmentation: dict[str, Any] = Field(default_factory=dict)
     variants: tuple[_Variant, ...]
 
     def plan(self) -> SweepPlan:
@@ -75,6 +77,7 @@ class SweepPreset(_Strict):
         """
         try:
             loop, network = LoopSettings(**self.loop), NetworkChoice(**self.network)
+            Augmentation(**self.augmentation)
             for variant in self.variants:
                 LoopSettings(**{**self.loop, **variant.loop})
                 NetworkChoice(**{**self.network, **variant.network})
@@ -94,6 +97,7 @@ class SweepPreset(_Strict):
             n_test=self.n_test,
             loop=loop,
             network=network,
+            augmentation=self.augmentation,
             tells_error_rate=self.tells_error_rate,
         )
 
