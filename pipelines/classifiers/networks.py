@@ -293,9 +293,9 @@ def build_network(config: Mapping[str, Any]) -> Ensemble:
     ----------
     config : mapping
         ``architecture`` (a key of `ARCHITECTURES`), ``widths`` (channels of each block),
-        ``n_classes``, ``dropout``, ``antisymmetric``, ``mirrored_class`` (for each class that of its mirror
-        image), ``n_networks``, how many of these predict together, and ``n_extra_outputs``,
-        outputs beyond the classes.
+        ``n_classes``, ``dropout``, ``antisymmetric``, ``mirrored_class`` (for each class that
+        of its mirror image), ``n_networks``, how many of these predict together, and
+        ``n_extra_outputs``, outputs beyond the classes.
 
     Raises
     ------
