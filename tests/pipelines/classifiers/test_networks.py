@@ -104,7 +104,7 @@ def test_constants_are_not_among_the_weights():
 
 
 def test_another_architecture_is_refused():
-    with pytest.raises(ModelError, match="one of polar, .*, nine, got 'resnet'"):
+    with pytest.raises(ModelError, match=r"one of polar, .*, nine, got 'resnet'"):
         build_network(describe(architecture="resnet"))
 
 
