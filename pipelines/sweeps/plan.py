@@ -42,8 +42,8 @@ class NetworkChoice:
 class Variant:
     """A method with its options, and what it is called in tables and figures.
 
-    ``loop`` and ``network`` hold what differs from the sweep's own settings: a variant with any
-    is not at equal budget, and says so by its label.
+    ``loop``, ``network`` and ``augmentation`` hold what differs from the sweep's own settings: a
+    variant with any is not at equal terms, and says so by its label.
     """
 
     method: str
@@ -51,6 +51,7 @@ class Variant:
     options: Mapping[str, float] = field(default_factory=dict)
     loop: Mapping[str, Any] = field(default_factory=dict)
     network: Mapping[str, Any] = field(default_factory=dict)
+    augmentation: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ def plan_trials(plan: SweepPlan) -> list[Trial]:
             n_test=plan.n_test,
             loop=replace(plan.loop, **variant.loop),
             network=replace(plan.network, **variant.network),
-            augmentation=plan.augmentation,
+            augmentation={**plan.augmentation, **variant.augmentation},
         )
         for seed, rate, variant in itertools.product(plan.seeds, plan.error_rates, plan.variants)
     ]

@@ -18,7 +18,7 @@ from pipelines.sweeps.figures import (
 )
 from pipelines.sweeps.flow import read_result
 from pipelines.sweeps.intervals import Curve, accuracy_difference, accuracy_interval
-from pipelines.sweeps.plan import SweepPlan
+from pipelines.sweeps.plan import SweepPlan, Variant
 from pipelines.sweeps.study_set import LEARN, StudySet
 from pipelines.sweeps.trial import PREDICTIONS_FILE
 from pipelines.tables import TRIALS
@@ -377,12 +377,14 @@ def _setting(plan: SweepPlan, study: StudySet) -> Section:
         *([f"loop: {name}", str(value)] for name, value in vars(plan.loop).items()),
         *([f"network: {name}", str(value)] for name, value in vars(plan.network).items()),
         *([f"augmentation: {name}", str(value)] for name, value in plan.augmentation.items()),
-        *(
-            [f"method {v.label}", f"{v.method} {dict(v.options)} {dict(v.loop)} {dict(v.network)}"]
-            for v in plan.variants
-        ),
+        *([f"method {v.label}", f"{v.method} {_what_differs(v)}".strip()] for v in plan.variants),
     ]
     return Section("setting", "Setting", [Table("The same for all methods", ["", ""], rows, 2)])
+
+
+def _what_differs(variant: Variant) -> str:
+    parts = (variant.options, variant.loop, variant.network, variant.augmentation)
+    return " ".join(f"{name} = {value}" for part in parts for name, value in part.items())
 
 
 def _notes(plan: SweepPlan, recorder: "Recorder") -> Sequence[str]:

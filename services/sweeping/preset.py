@@ -47,6 +47,7 @@ class _Variant(_Strict):
     options: dict[str, float] = Field(default_factory=dict)
     loop: dict[str, Any] = Field(default_factory=dict)
     network: dict[str, Any] = Field(default_factory=dict)
+    augmentation: dict[str, Any] = Field(default_factory=dict)
 
 
 class SweepPreset(_Strict):
@@ -81,11 +82,12 @@ class SweepPreset(_Strict):
             for variant in self.variants:
                 LoopSettings(**{**self.loop, **variant.loop})
                 NetworkChoice(**{**self.network, **variant.network})
+                Augmentation(**{**self.augmentation, **variant.augmentation})
         except TypeError as error:
             raise SettingsError(f"preset {self.title!r}: {_name_of(error)}") from None
         return SweepPlan(
             variants=[
-                Variant(v.method, v.label or v.method, v.options, v.loop, v.network)
+                Variant(v.method, v.label or v.method, v.options, v.loop, v.network, v.augmentation)
                 for v in self.variants
             ],
             error_rates=self.error_rates,
