@@ -2,10 +2,43 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+# Before numpy and torch are imported: tests on every core leave no core for a second thread.
+os.environ |= {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS")}
+
 import numpy as np
 import pytest
 
+#: Fixtures of the session that are made once in the whole run: their tests share one process.
+MADE_ONCE = ("embedded_ray", "trained_hands")
+STORIES = Path(__file__).with_name("stories")
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a costly fixture together; begin with those that take longest."""
+    for item in items:
+        shared = [name for name in MADE_ONCE if name in item.fixturenames]
+        if shared:
+            item.add_marker(pytest.mark.xdist_group(shared[0]))
+    # What takes long and begins last leaves the other processes idle at the end.
+    items.sort(
+        key=lambda item: (
+            "embedded_ray" not in item.fixturenames and STORIES not in item.path.parents
+        )
+    )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Give each process a file at a time, or all tests of a fixture that is made once."""
+    from xdist.scheduler import LoadGroupScheduling
+
+    class ByFixtureOrFile(LoadGroupScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return super()._split_scope(nodeid).partition("::")[0]
+
+    return ByFixtureOrFile(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
