@@ -1,5 +1,7 @@
 import os
+import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 # Before numpy and torch are imported: tests on every core leave no core for a second thread.
@@ -8,35 +10,36 @@ os.environ |= {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS")
 import numpy as np
 import pytest
 
-#: Fixtures of the session that are made once in the whole run: their tests share one process.
+#: Fixtures of the session that are made once in the whole run: their files share one process.
 MADE_ONCE = ("embedded_ray", "trained_hands")
 STORIES = Path(__file__).with_name("stories")
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
-@pytest.hookimpl(tryfirst=True)
+@cache
+def made_once_in(path: Path) -> str | None:
+    """Return which of the fixtures that are made once a file of tests names."""
+    text = path.read_text(encoding="utf-8")
+    return next((name for name in MADE_ONCE if re.search(rf"\b{name}\b", text)), None)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a costly fixture together; begin with those that take longest."""
+    """Begin with what takes longest, or other processes would wait for it at the end."""
     for item in items:
-        shared = [name for name in MADE_ONCE if name in item.fixturenames]
-        if shared:
-            item.add_marker(pytest.mark.xdist_group(shared[0]))
-    # What takes long and begins last leaves the other processes idle at the end.
-    items.sort(
-        key=lambda item: (
-            "embedded_ray" not in item.fixturenames and STORIES not in item.path.parents
-        )
-    )
+        if not made_once_in(item.path) and {*MADE_ONCE} & {*item.fixturenames}:
+            raise pytest.UsageError(f"{item.path} must name the fixture of {MADE_ONCE} it uses")
+    items.sort(key=lambda item: not made_once_in(item.path) and STORIES not in item.path.parents)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Give each process a file at a time, or all tests of a fixture that is made once."""
-    from xdist.scheduler import LoadGroupScheduling
+    """Give each process a file at a time, or all files of a fixture that is made once."""
+    from xdist.scheduler import LoadFileScheduling
 
-    class ByFixtureOrFile(LoadGroupScheduling):
+    class ByFixtureOrFile(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return super()._split_scope(nodeid).partition("::")[0]
+            file = super()._split_scope(nodeid)
+            return made_once_in(config.rootpath / file) or file
 
     return ByFixtureOrFile(config, log)
 
