@@ -1,9 +1,11 @@
 """An archive with particles of both hands, small enough to learn from in a second or two."""
 
+import shutil
+
 import numpy as np
 import pytest
 
-from pipelines.archive import create_archive, particle_id
+from pipelines.archive import Archive, create_archive, particle_id
 from pipelines.mosaic.ome_zarr import create_instances, write_mosaic
 from pipelines.records import Window
 from pipelines.tables import append_rows, read_rows, to_table
@@ -105,10 +107,33 @@ def add_hands(archive):
     return archive
 
 
+@pytest.fixture(scope="session")
+def drawn_hands(tmp_path_factory):
+    """Particles of both hands, to be copied."""
+    return add_hands(create_archive(tmp_path_factory.mktemp("drawn") / "a"))
+
+
 @pytest.fixture
-def hands(tmp_path):
+def hands(drawn_hands, tmp_path):
     """Particles of both hands, before any training."""
-    return add_hands(create_archive(tmp_path / "a"))
+    shutil.copytree(drawn_hands.root, tmp_path / "a")
+    return Archive(tmp_path / "a")
+
+
+@pytest.fixture(scope="session")
+def new_store(tmp_path_factory):
+    """A database of MLflow's without a run, to be copied: to make one takes seconds."""
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def ready_store(hands, new_store):
+    """Give the particles' archive its database, for tests that make a run."""
+    shutil.copy(new_store, hands.root / "mlflow.db")
 
 
 @pytest.fixture(scope="session")
