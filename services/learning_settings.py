@@ -11,7 +11,7 @@ from services.settings import ClusterSettings
 #: The methods of `pipelines.classifiers.methods`, told without importing torch.
 METHODS = (
     "ce", "co-teaching", "co-teaching-plus", "dac", "divide-mix", "dynamic-bootstrap", "elr",
-    "elr-plus", "forward", "gce", "glc", "jocor", "nce-rce", "peers", "sce", "two-step",
+    "elr-balanced", "elr-plus", "forward", "gce", "glc", "jocor", "nce-rce", "sce", "two-step",
 )  # fmt: skip
 
 

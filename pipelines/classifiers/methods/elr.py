@@ -30,7 +30,10 @@ class Method(method.Method):
 
     def loss(self, batch: Batch) -> Tensor:
         """Move the targets, then return the mean of the regularised loss."""
-        logits = self.networks[0](batch.images)
+        return self.regularised(self.networks[0](batch.images), batch)
+
+    def regularised(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Return the mean of the regularised loss after moving the targets."""
         targets = self._move(logits, batch)
         each = losses.cross_entropy(logits, batch.given_labels)
         each = each + self.options["lambda"] * losses.elr_penalty(logits, targets)

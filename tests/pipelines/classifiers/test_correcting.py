@@ -5,10 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from pipelines.classifiers.methods import dac, elr, forward, glc, peers
+from pipelines.classifiers.methods import dac, elr, elr_balanced, forward, glc
 from pipelines.classifiers.methods.forward import anchor_matrix
 from pipelines.classifiers.methods.glc import trusted_matrix
-from pipelines.training import losses
 from pipelines.training.loop import LoopSettings, make_optimiser, train_epoch
 from pipelines.training.method import Batch, TrainingSet, plan_epochs
 
@@ -164,31 +163,43 @@ def test_what_cannot_be_learnt_is_abstained_from():
     assert accuracy(network, points[~odd], true[~odd]) > 0.99
 
 
-def test_peers_start_plainly_and_then_see_through_wrong_labels():
-    points, given, true = two_clouds(4000, flip=(0.15, 0.35), apart=5)
-    networks, averages = [linear(), nn.Linear(2, 2)], [linear(), nn.Linear(2, 2)]
+def test_balanced_elr_sees_through_wrong_labels_and_predicts_by_averaged_weights():
+    points, given, true = two_clouds(4000, flip=(0.3, 0.3), apart=5)
+    networks, averages = [linear()], [nn.Linear(2, 2)]
 
-    method = train(peers, networks, points, given, options={}, n_epochs=14, averages=averages)
+    method = train(
+        elr_balanced, networks, points, given, options={}, n_epochs=14, averages=averages
+    )
 
     assert accuracy(averages[0], points, true) > 0.99
-    targets = method.sample_state()["targets"]
-    assert (targets.mean(dim=1).argmax(dim=1) == true).float().mean() > 0.98
+    assert (method.sample_state()["targets"].argmax(dim=1) == true).float().mean() > 0.98
 
 
-def test_peers_learn_from_unmixed_images_at_first(monkeypatch):
-    mixed = []
-    monkeypatch.setattr(losses, "mixup", lambda *args, **settings: mixed.append(1))
-    method = peers.Method(
-        [nn.Identity(), nn.Identity()], everything([0, 1]), options={"warm_up": 0.5}
-    )
-    method.start_epoch(0, 2, lambda: None)
+def test_balanced_elr_pulls_back_predictions_that_fall_into_one_class():
+    logits = torch.tensor([[4.0, 0.0], [4.0, 0.0]], requires_grad=True)
+    batch = Batch((logits,), torch.tensor([0, 0]), torch.arange(2))
+    pulls = {}
+    for prior in (0.0, 10.0):
+        method = elr_balanced.Method(
+            [nn.Identity()], everything([0, 0, 1, 1]), options={"prior": prior}
+        )
+        (pulls[prior],) = torch.autograd.grad(method.loss(batch), logits)
+
+    # Half of the given labels are of the other class, so its logits have to rise.
+    assert (pulls[0.0][:, 1] > 0).all()
+    assert (pulls[10.0][:, 1] < 0).all()
+
+
+def test_balanced_elr_without_balance_is_elr():
     logits = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
+    batch = Batch((logits,), torch.tensor([0, 1]), torch.arange(2))
 
-    loss = method.loss(Batch((logits,), torch.tensor([0, 1]), torch.arange(2)))
+    found = [
+        module.Method([nn.Identity()], everything([0, 1]), options=options).loss(batch).item()
+        for module, options in ((elr, {}), (elr_balanced, {"prior": 0.0}))
+    ]
 
-    expected = 2 * nn.functional.cross_entropy(logits, torch.tensor([0, 1]))
-    assert loss.item() == pytest.approx(expected.item())
-    assert not mixed
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("kind", [forward, glc, dac])
