@@ -165,9 +165,12 @@ def commit_changes(
     code_version: str,
     mosaics: Collection[str] = (),
     model_uri: str | None = None,
-    rules: Mapping[str, Any] | None = None,
+    rules: Mapping[str, Any] | Callable[[], Mapping[str, Any]] | None = None,
 ) -> LabelVersion:
     """Commit what ``plan`` makes of the newest rows; it is asked anew whenever others came first.
+
+    ``rules`` may be a function, which is called once planning is over; see `commit_labels` for
+    the rest.
 
     Raises
     ------
@@ -199,7 +202,7 @@ def commit_changes(
             n_rows=n_rows,
             n_labelled=n_labelled,
             at=datetime.now(UTC),
-            rules=rules or {},
+            rules=(rules() if callable(rules) else rules) or {},
         )
         made = sealed(made, parent.seal if parent else "")
         if _write(snapshot, changes, made):

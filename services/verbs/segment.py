@@ -77,6 +77,7 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
     import json
 
     from pipelines.segmentation.plan import n_gaps, plan_segmentation
+    from services.label_carrying import carry_labels
     from services.progress import Progress
     from services.versions import code_version
 
@@ -109,6 +110,7 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
                 on_tile=progress.advance,
             )
     results = [json.loads(entry.result) for entry in entries]
+    carried = carry_labels(archive, names)
     return Outcome(
         "segmented",
         {
@@ -121,6 +123,7 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
             "crossing_seams": sum(result["crossing_seams"] for result in results),
             "uncertain": sum(result["uncertain"] for result in results),
             "workers": workers,
+            **carried,
         },
         n_quarantined=sum(n_gaps(entry) for entry in entries),
     )
