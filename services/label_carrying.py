@@ -147,6 +147,17 @@ def carry_labels(archive: Archive, mosaics: Iterable[str]) -> dict[str, int]:
     }
 
 
+def count_stale(archive: Archive) -> int:
+    """Count labels that belong to another segmentation than the published one."""
+    rows = read_rows(archive, "labels", columns=["mosaic", "segmentation"])
+    counts = rows.group_by(["mosaic", "segmentation"]).aggregate([([], "count_all")])
+    return sum(
+        row["count_all"]
+        for row in counts.to_pylist()
+        if row["segmentation"] not in (None, published_segmentation(archive.mosaic(row["mosaic"])))
+    )
+
+
 def published_segmentation(mosaic_path: Path) -> str | None:
     """Return the digest of the segmentation that counts; None where there is none."""
     found = (read_attributes(mosaic_path / "labels" / INSTANCES) or {}).get("tessera", {})
@@ -154,14 +165,23 @@ def published_segmentation(mosaic_path: Path) -> str | None:
     return None if digest is None else str(digest)
 
 
+def image_of(archive: Archive, mosaic: str, segmentation: str | None) -> str | None:
+    """Return where under ``labels/`` the instances of a segmentation lie; None if they are gone."""
+    labels = archive.mosaic(mosaic) / "labels"
+    groups = [labels / INSTANCES / GROUP_FILE, *sorted(labels.glob(f"{INSTANCES}-*/{GROUP_FILE}"))]
+    for group in groups:
+        found = (read_attributes(group.parent) or {}).get("tessera", {})
+        if segmentation is not None and found.get("segmentation") == segmentation:
+            return group.parent.name
+    return None
+
+
 def find_successors(archive: Archive, mosaic: str, segmentation: str) -> Succession | None:
     """Match the particles of an earlier segmentation to the published ones; None if it is gone."""
-    path = archive.mosaic(mosaic)
-    for group in sorted((path / "labels").glob(f"{INSTANCES}-*/{GROUP_FILE}")):
-        found = (read_attributes(group.parent) or {}).get("tessera", {})
-        if found.get("segmentation") == segmentation:
-            return find_succession(count_mosaic(path, INSTANCES, group.parent.name))
-    return None
+    earlier = image_of(archive, mosaic, segmentation)
+    if earlier is None:
+        return None
+    return find_succession(count_mosaic(archive.mosaic(mosaic), INSTANCES, earlier))
 
 
 def _carry(

@@ -79,6 +79,7 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
     from pipelines.segmentation.plan import n_gaps, plan_segmentation
     from services.label_carrying import carry_labels
     from services.progress import Progress
+    from services.trust.entry import carry_trusted
     from services.versions import code_version
 
     names = [name for name in archive.mosaic_names() if fnmatchcase(name, settings.mosaic)]
@@ -111,6 +112,8 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
             )
     results = [json.loads(entry.result) for entry in entries]
     carried = carry_labels(archive, names)
+    if n_trusted := carry_trusted(archive, names):
+        carried["trusted_carried"] = n_trusted
     return Outcome(
         "segmented",
         {
