@@ -1,0 +1,143 @@
+"""Label versions at a million labels: commits, differences and lists, against bare Delta."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import deltalake
+import numpy as np
+import pyarrow as pa
+
+from pipelines.archive import create_archive
+from pipelines.labels.diff import diff_labels
+from pipelines.tables import read_rows, to_table
+from services.label_check import verify_versions
+from services.label_store import commit_labels, list_versions
+from tests.benchmarks.record import Measurement
+
+N_LABELS = 1_000_000
+N_MOSAICS = 20
+N_CHANGES = 20_000
+N_VERSIONS = 1_000
+N_REPEATS = 3
+_WHO = {"method": "bench", "author": "ada", "run_id": "", "code_version": "1"}
+
+
+def run() -> list[Measurement]:
+    folder = Path(tempfile.mkdtemp(prefix="bench-labels-"))
+    try:
+        return [*at_a_million(folder), *a_thousand_versions(folder)]
+    finally:
+        shutil.rmtree(folder)
+
+
+def at_a_million(folder: Path) -> list[Measurement]:
+    """Commit changes to a million labels, spread over all mosaics; compare, verify."""
+    rng = np.random.default_rng(0)
+    archive = create_archive(folder / "million")
+    everyone = rows(np.arange(N_LABELS), "right", "given", rng)
+    commit_labels(archive, everyone, **_WHO)
+    pairs = []
+    for repeat in range(N_REPEATS):
+        chosen = np.sort(rng.choice(N_LABELS, N_CHANGES, replace=False))
+        changes = rows(chosen, f"left{repeat}", "proposed", rng)
+        bare = folder / "bare"
+        shutil.rmtree(bare, ignore_errors=True)
+        shutil.copytree(archive.table("labels"), bare)
+        merge = seconds(lambda bare=bare, changes=changes: merge_bare(bare, changes))
+        ours = seconds(lambda changes=changes: commit_labels(archive, changes, **_WHO))
+        pairs.append((ours, merge))
+    ours, merge = np.min(pairs, axis=0)
+    start = time.perf_counter()
+    before, after = (read_rows(archive, "labels", version=version) for version in (0, N_REPEATS))
+    reading = time.perf_counter() - start
+    diff = seconds(lambda: diff_labels(before, after))
+    start = time.perf_counter()
+    verified = verify_versions(archive)
+    verifying = time.perf_counter() - start
+    assert verified.damaged_version is None, verified.damage
+    whole = (1 + N_REPEATS) * reading / 2
+    return [
+        Measurement(
+            f"commit {N_CHANGES:,} changes to {N_LABELS:,} labels",
+            f"{ours:.2f} s",
+            f"{merge:.2f} s (Delta's own merge)",
+            float(ours / merge),
+            "at most",
+            3.0,
+        ),
+        Measurement(
+            f"what differs between two versions of {N_LABELS:,} labels, beyond reading them",
+            f"{diff:.2f} s",
+            "2 s",
+            diff / 2,
+            "at most",
+            1.0,
+        ),
+        Measurement(
+            f"verify {1 + N_REPEATS} versions of {N_LABELS:,} labels, against reading them all",
+            f"{verifying:.1f} s",
+            f"{whole:.1f} s",
+            verifying / whole,
+            "at most",
+            10.0,
+        ),
+    ]
+
+
+def a_thousand_versions(folder: Path) -> list[Measurement]:
+    """List a thousand versions, and add one more."""
+    rng = np.random.default_rng(1)
+    archive = create_archive(folder / "thousand")
+    for number in range(N_VERSIONS):
+        commit_labels(archive, rows(np.array([number % 50]), f"c{number}", "given", rng), **_WHO)
+    listing = seconds(lambda: list_versions(archive))
+    assert len(list_versions(archive)) == N_VERSIONS
+    return [
+        Measurement(
+            f"list {N_VERSIONS:,} label versions",
+            f"{listing:.2f} s",
+            "1 s",
+            listing,
+            "at most",
+            1.0,
+        )
+    ]
+
+
+def merge_bare(path: Path, changes: pa.Table) -> None:
+    """Merge rows as a user of Delta would, without digests or rules."""
+    deltalake.DeltaTable(str(path)).merge(
+        changes,
+        "old.particle_id = new.particle_id",
+        source_alias="new",
+        target_alias="old",
+    ).when_matched_update_all().when_not_matched_insert_all().execute()
+
+
+def rows(ids: np.ndarray, label: str, state: str, rng: np.random.Generator) -> pa.Table:
+    n = len(ids)
+    per_mosaic = N_LABELS // N_MOSAICS
+    return to_table(
+        "labels",
+        {
+            "particle_id": ids,
+            "mosaic": [f"mosaic-{number:02d}" for number in ids // per_mosaic],
+            "instance": ids % per_mosaic + 1,
+            "segmentation": ["0123456789abcdef0123456789abcdef"] * n,
+            "label": [label] * n,
+            "state": [state] * n,
+            "source": ["bench"] * n,
+            "method": ["bench"] * n,
+            "confidence": rng.random(n),
+            "reason": [f"because of {number}" for number in ids],
+        },
+    )
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
