@@ -120,15 +120,21 @@ def _to_line(where: str, values: Mapping[str, str]) -> ParticleLine:
     if number >= 1 << INSTANCE_BITS:
         raise SettingsError(f"{where}: instance must be below {1 << INSTANCE_BITS}, got {number}")
     identity = particle_id(mosaic, number)
-    try:
-        is_it = not written or abs(float(written) - identity) <= _ROUNDED * identity
-    except ValueError:
-        is_it = False
-    if not is_it:
+    if written and not _may_be(written, identity):
         raise SettingsError(
             f"{where}: particle_id {written} is not that of {mosaic} instance {number}, {identity}"
         )
     return ParticleLine(where, identity, f"particle {number} of mosaic {mosaic}", values)
+
+
+def _may_be(written: str, identity: int) -> bool:
+    """Tell whether a text is an id, or what a spreadsheet makes of it."""
+    if written.isdecimal() and not written.endswith("000"):
+        return int(written) == identity
+    try:
+        return abs(float(written) - identity) <= _ROUNDED * identity
+    except ValueError:
+        return False
 
 
 def _whole(where: str, column: str, text: str) -> int:

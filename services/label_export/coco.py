@@ -138,9 +138,9 @@ def run_lengths(mask: NDArray[np.bool_], box: Window, shape: tuple[int, int]) ->
     # A run that goes on at the top of the next column is one with it.
     joined = lengths[:1]
     for place, length in enumerate(lengths[1:], start=1):
-        if (place % 2) == (len(joined) % 2):
+        if length and (place % 2) == (len(joined) % 2):
             joined.append(length)
-        else:
+        elif length:
             joined[-1] += length
     return joined
 
