@@ -24,7 +24,8 @@ from pipelines.mosaic.ngff import GROUP_FILE, read_attributes
 from pipelines.segmentation.scoring import count_mosaic
 from pipelines.tables import LABELS, read_rows
 from services.author import system_user
-from services.label_store import Snapshot, commit_changes
+from services.label_store import commit_changes
+from services.label_table import Snapshot
 from services.label_versions import LabelVersion
 from services.progress import note
 from services.versions import code_version

@@ -23,7 +23,8 @@ from pipelines.labels.table import (
     check_labels,
 )
 from pipelines.tables import read_rows, to_table
-from services.label_store import OnConflict, Snapshot, commit_changes
+from services.label_store import OnConflict, commit_changes
+from services.label_table import Snapshot
 from services.label_versions import LabelVersion, find_version, list_versions
 
 SOURCE = "person"

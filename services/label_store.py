@@ -3,30 +3,27 @@
 import random
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-import deltalake
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake.exceptions import CommitFailedError, DeltaError
 
 from pipelines.archive import Archive
 from pipelines.errors import LabelError
 from pipelines.labels.changes import Changes, changes_between, plan_changes
 from pipelines.labels.conflicts import LabelConflictError, find_conflicts
 from pipelines.labels.table import check_labels, digest_labels
-from pipelines.tables import LABELS, has_table, read_rows
+from pipelines.tables import LABELS, read_rows
+from services.label_table import Snapshot, open_snapshot, write_version
 from services.label_versions import (
     BY_ROWS,
     LabelVersion,
     current_version,
     find_version,
     list_versions,
-    newest_in,
     sealed,
-    to_commit,
 )
 
 __all__ = [
@@ -44,35 +41,6 @@ __all__ = [
 OnConflict = Literal["refuse", "mine", "theirs"]
 #: How long to merge anew where others keep committing in between.
 _PATIENCE_S = 60.0
-#: Delta forgets old versions after 30 days unless it is told not to.
-_KEEP_EVERY_VERSION = {
-    "delta.logRetentionDuration": "interval 36500 days",
-    "delta.deletedFileRetentionDuration": "interval 36500 days",
-    "delta.enableExpiredLogCleanup": "false",
-}
-
-
-_ORDER = [("mosaic", "ascending"), ("instance", "ascending")]
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """The label table at one of Delta's versions; None before the first."""
-
-    archive: Archive
-    number: int | None
-    version: LabelVersion | None
-    _read: dict[frozenset[str] | None, pa.Table] = field(default_factory=dict, repr=False)
-
-    def read(self, mosaics: Collection[str] | None = None) -> pa.Table:
-        """Read its rows: all, or those of some mosaics."""
-        key = None if mosaics is None else frozenset(mosaics)
-        for known, rows in self._read.items():
-            if known is None or (key is not None and key <= known):
-                return rows if known == key else _of_mosaics(rows, key or ())
-        where = None if key is None else [("mosaic", "in", sorted(key))]
-        self._read[key] = read_rows(self.archive, "labels", version=self.number, filters=where)
-        return self._read[key]
 
 
 def commit_labels(
@@ -180,7 +148,7 @@ def commit_changes(
     patience_ends = time.monotonic() + _PATIENCE_S
     pause_s = 0.01
     while time.monotonic() < patience_ends:
-        snapshot = _open(archive)
+        snapshot = open_snapshot(archive)
         changes = plan(snapshot)
         parent = snapshot.version
         if parent and not changes:
@@ -205,7 +173,7 @@ def commit_changes(
             rules=(rules() if callable(rules) else rules) or {},
         )
         made = sealed(made, parent.seal if parent else "")
-        if _write(snapshot, changes, made):
+        if write_version(snapshot, changes, made):
             return made
         # Many writers that lost together must not come back together.
         time.sleep(random.uniform(0, pause_s))
@@ -274,69 +242,9 @@ def read_labels(
     return rows.sort_by([("mosaic", "ascending"), ("instance", "ascending")])
 
 
-def _open(archive: Archive) -> Snapshot:
-    """Look at the label table as it is now."""
-    if not has_table(archive, "labels"):
-        return Snapshot(archive, None, None)
-    table = deltalake.DeltaTable(str(archive.table("labels")))
-    # The table's version, not the last label version's: Delta's own upkeep commits too.
-    return Snapshot(archive, int(table.version()), newest_in(table))
-
-
 def _digest_by_rows(snapshot: Snapshot) -> str:
     """Return a digest of the rows that changes can be added to and taken from."""
     version = snapshot.version
     if version and version.digest_kind == BY_ROWS:
         return version.digest
     return digest_labels(snapshot.read())
-
-
-def _write(snapshot: Snapshot, changes: Changes, made: LabelVersion) -> bool:
-    """Write the version; return False if somebody else took its number."""
-    archive = snapshot.archive
-    path = str(archive.table("labels"))
-    commit = deltalake.CommitProperties(custom_metadata=to_commit(made), max_commit_retries=0)
-    try:
-        if made.version == 0:
-            deltalake.write_deltalake(
-                path,
-                changes.come.sort_by(_ORDER),
-                mode="error",
-                configuration=_KEEP_EVERY_VERSION,
-                commit_properties=commit,
-            )
-        else:
-            _replace(snapshot, changes, commit)
-    except CommitFailedError:
-        return False
-    except DeltaError:
-        if made.version == 0 and has_table(archive, "labels"):
-            return False
-        raise
-    return True
-
-
-def _replace(snapshot: Snapshot, changes: Changes, commit: deltalake.CommitProperties) -> None:
-    """Write anew the rows of the mosaics that change; the files of others stay as they are.
-
-    Delta's own merge would leave files whose texts pyarrow cannot filter by.
-    """
-    touched = {
-        name
-        for table in (changes.gone, changes.come)
-        for name in pc.unique(table["mosaic"]).to_pylist()
-    }
-    rows = snapshot.read(touched)
-    stay = pc.invert(pc.is_in(rows["particle_id"], changes.gone["particle_id"].combine_chunks()))
-    names = ", ".join("'" + name.replace("'", "''") + "'" for name in sorted(touched))
-    deltalake.write_deltalake(
-        deltalake.DeltaTable(str(snapshot.archive.table("labels")), version=snapshot.number),
-        pa.concat_tables([rows.filter(stay), changes.come]).sort_by(_ORDER),
-        mode="overwrite",
-        predicate=f"mosaic in ({names})",
-        commit_properties=commit,
-    )
-
-
-def _of_mosaics(rows: pa.Table, mosaics: Collection[str]) -> pa.Table:
-    return rows.filter(pc.is_in(rows["mosaic"], pa.array(sorted(mosaics), pa.string())))

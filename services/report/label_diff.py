@@ -102,7 +102,7 @@ def _population(found: LabelDiff, figures: FigureFolder) -> Section:
         for when, ratio in (("before", target.before), ("after", target.after))
         if ratio.n_total
     }
-    figure = population_ratio(estimates, of=f"{target.label} among {', '.join(names)}")
+    figure = population_ratio(estimates, of=f"{target.label} among {' and '.join(names)}")
     alt = "; ".join(f"{when} {percent(share)}" for when, (share, _, _) in estimates.items())
     rows = [[p.label, ratio_text(p.before), ratio_text(p.after)] for p in found.populations]
     return Section(

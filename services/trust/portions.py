@@ -111,6 +111,8 @@ def _is_or_overlaps(particles: pa.Table, checked: pa.Table) -> Bools:
         own = checked.filter(pc.equal(checked["segmentation"], segmentation))
         same = segmentations == segmentation
         found |= same & np.isin(ids, own["particle_id"].to_numpy())
+        if same.all():
+            continue
         for y0, x0, y1, x1 in _boxes(own):
             apart = (boxes[:, 0] >= y1) | (boxes[:, 2] <= y0)
             apart |= (boxes[:, 1] >= x1) | (boxes[:, 3] <= x0)

@@ -141,7 +141,7 @@ def test_rows_that_break_the_tables_rules_are_not_written(archive):
 
 def test_a_commit_in_between_is_merged_not_lost(archive, monkeypatch):
     commit(archive, rows("right"), mosaics=["m"])
-    write = label_store._write
+    write = label_store.write_version
     others = [lambda: commit(archive, rows("left", mosaic="n"), mosaics=["n"])]
 
     def write_after_another(archive, merged, made):
@@ -149,7 +149,7 @@ def test_a_commit_in_between_is_merged_not_lost(archive, monkeypatch):
             others.pop()()
         return write(archive, merged, made)
 
-    monkeypatch.setattr(label_store, "_write", write_after_another)
+    monkeypatch.setattr(label_store, "write_version", write_after_another)
     made = commit(archive, rows("left"), mosaics=["m"])
 
     assert made.version == 2
