@@ -158,7 +158,11 @@ def _is_published(archive: Archive, found: LabelDiff) -> np.ndarray[tuple[int], 
 
 def _versions(before: LabelVersion, after: LabelVersion) -> Section:
     facts = ("version", "digest", "parent_version", "method", "author", "run_id", "model_uri", "at")
-    rows = [[name, *(str(getattr(v, name) or "-") for v in (before, after))] for name in facts]
+    values = [[getattr(version, name) for version in (before, after)] for name in facts]
+    rows = [
+        [name, *("-" if value in (None, "") else str(value) for value in pair)]
+        for name, pair in zip(facts, values, strict=True)
+    ]
     return Section(
         "versions", "The two versions", [Table("Identity", ["what", "before", "after"], rows, 3)]
     )

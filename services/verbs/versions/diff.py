@@ -72,7 +72,9 @@ def execute(settings: Settings) -> Outcome:
         [
             table_text(["before", "after", "particles"], lines, n_text_columns=2),
             "",
-            table_text(["class", f"in version {before.version}", f"in {after.version}"], ratios),
+            table_text(
+                ["class", f"in version {before.version}", f"in version {after.version}"], ratios
+            ),
         ]
     )
     return Outcome("compared", values, screen=screen)

@@ -105,6 +105,7 @@ def test_two_versions_are_compared_in_text_json_and_html(tessera, labelled):
     page = (labelled.reports / "labels-0-1.html").read_text()
     assert "right, given → left, accepted" in page
     assert "<img" in page
+    assert "parent_version</th><td>-</td><td>0</td>" in page
 
 
 def test_a_version_that_is_not_there_is_refused_in_one_line(tessera):
