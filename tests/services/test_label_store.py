@@ -185,3 +185,26 @@ def test_old_versions_are_never_forgotten(archive):
 
     assert settings["delta.enableExpiredLogCleanup"] == "false"
     assert settings["delta.deletedFileRetentionDuration"] == "interval 36500 days"
+
+
+def test_the_newest_versions_are_found_behind_much_upkeep(archive):
+    commit(archive, rows("right"))
+    commit(archive, rows("left"))
+    for number in range(20):
+        table = deltalake.DeltaTable(str(archive.table("labels")))
+        table.alter.set_table_properties({"delta.appendOnly": "false" if number % 2 else "False"})
+
+    assert [version.version for version in list_versions(archive, limit=1)] == [1]
+    assert current_version(archive).version == 1
+
+
+def test_files_of_mosaics_that_do_not_change_are_left_alone(archive):
+    commit(archive, rows("right"))
+    commit(archive, rows("right", mosaic="n"))
+    before = set(deltalake.DeltaTable(str(archive.table("labels"))).file_uris())
+
+    commit(archive, rows("left", mosaic="n", state="accepted"))
+
+    after = set(deltalake.DeltaTable(str(archive.table("labels"))).file_uris())
+    assert len(before & after) == 1
+    assert len(after) == 2
