@@ -1,5 +1,7 @@
 """Methods that correct losses: by memory, by matrices, by abstaining, by posteriors."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -175,31 +177,63 @@ def test_balanced_elr_sees_through_wrong_labels_and_predicts_by_averaged_weights
     assert (method.sample_state()["targets"].argmax(dim=1) == true).float().mean() > 0.98
 
 
+def balanced(given, **options):
+    """Balanced ELR whose network, and its average, hand on what they are given."""
+    identity = nn.Identity()
+    return elr_balanced.Method([identity], everything(given), options=options, averages=[identity])
+
+
 def test_balanced_elr_pulls_back_predictions_that_fall_into_one_class():
     logits = torch.tensor([[4.0, 0.0], [4.0, 0.0]], requires_grad=True)
     batch = Batch((logits,), torch.tensor([0, 0]), torch.arange(2))
-    pulls = {}
-    for prior in (0.0, 10.0):
-        method = elr_balanced.Method(
-            [nn.Identity()], everything([0, 0, 1, 1]), options={"prior": prior}
-        )
-        (pulls[prior],) = torch.autograd.grad(method.loss(batch), logits)
+
+    pulls = [
+        torch.autograd.grad(balanced([0, 0, 1, 1], prior=prior).loss(batch), logits)[0]
+        for prior in (0.0, 10.0)
+    ]
 
     # Half of the given labels are of the other class, so its logits have to rise.
-    assert (pulls[0.0][:, 1] > 0).all()
-    assert (pulls[10.0][:, 1] < 0).all()
+    assert (pulls[0][:, 1] > 0).all()
+    assert (pulls[1][:, 1] < 0).all()
 
 
-def test_balanced_elr_without_balance_is_elr():
+def test_balanced_elr_with_nothing_of_its_own_is_elr():
     logits = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
     batch = Batch((logits,), torch.tensor([0, 1]), torch.arange(2))
 
-    found = [
-        module.Method([nn.Identity()], everything([0, 1]), options=options).loss(batch).item()
-        for module, options in ((elr, {}), (elr_balanced, {"prior": 0.0}))
-    ]
+    plain = elr.Method([nn.Identity()], everything([0, 1]), options={}).loss(batch)
 
-    assert found[0] == found[1]
+    assert balanced([0, 1], prior=0.0).loss(batch).item() == plain.item()
+
+
+def test_balanced_elr_remembers_what_averaged_weights_say():
+    points = torch.tensor([[1.0, 0.0]])
+    average = nn.Linear(2, 2)
+    method = elr_balanced.Method(
+        [nn.Identity()], everything([0]), options={"beta": 0.0}, averages=[average]
+    )
+
+    method.loss(Batch((points,), torch.tensor([0]), torch.arange(1)))
+
+    torch.testing.assert_close(
+        method.sample_state()["targets"], average(points).softmax(dim=1).detach()
+    )
+
+
+def test_the_memory_of_balanced_elr_pulls_more_and_more_until_half_time():
+    points = torch.tensor([[2.0, 0.0]])
+    method = balanced([0], prior=0.0)
+    batch = Batch((points,), torch.tensor([0]), torch.arange(1))
+    said = []
+    for epoch in range(5):
+        method.load_sample_state({"targets": points.softmax(dim=1)})
+        method.start_epoch(epoch, 6, lambda: None)
+        said.append(method.loss(batch).item())
+
+    steps = [later - before for before, later in itertools.pairwise(said)]
+    assert steps[0] < -0.1
+    assert steps[1] == pytest.approx(steps[0], rel=1e-4)
+    assert steps[2:] == [0, 0]
 
 
 @pytest.mark.parametrize("kind", [forward, glc, dac])
