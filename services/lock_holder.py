@@ -48,7 +48,7 @@ class Holder:
     @property
     def is_running(self) -> bool:
         """Whether there is a process of its number on this machine."""
-        return psutil.pid_exists(self.pid)
+        return bool(psutil.pid_exists(self.pid))
 
 
 def this_process() -> Holder:
