@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+#: The newest registered; the one in use; the one in use before it.
+CANDIDATE, CHAMPION, PREVIOUS = "candidate", "champion", "previous"
 PROMOTE, ROLLBACK = "promote", "rollback"
 _TAG = "tessera.promotion."
 

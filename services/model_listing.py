@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from services.model_history import Promotion, champion_since, read_promotions
-from services.model_registry import CHAMPION, RegisteredModel
+from services.model_history import CHAMPION, Promotion, champion_since, read_promotions
+from services.text_columns import columns, share
 from services.tracking import store_errors
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+    # Importing it imports torch, which a list of models can do without.
+    from services.model_registry import RegisteredModel
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def list_screen(models: Sequence[Listed]) -> str:
 
 
 def show_screen(
-    model: RegisteredModel, aliases: Sequence[str], promotions: Sequence[Promotion]
+    model: "RegisteredModel", aliases: Sequence[str], promotions: Sequence[Promotion]
 ) -> str:
     """Lay out all that is known of a model version."""
     card, config = model.card, model.config
@@ -94,22 +97,6 @@ def show_screen(
     ]
     if promotions:
         lines += ["", "champions", *(f"  {_change_line(change)}" for change in promotions[::-1])]
-    return "\n".join(lines)
-
-
-def share(value: float | None, low: float | None, high: float | None) -> str:
-    """Write a share of one with its interval, in per cent."""
-    if value is None:
-        return "-"
-    if low is None or high is None:
-        return f"{100 * value:.1f} %"
-    return f"{100 * value:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
-
-
-def columns(rows: Sequence[Sequence[str]]) -> str:
-    """Lay out rows so that columns stand one below the other."""
-    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
-    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
     return "\n".join(lines)
 
 

@@ -17,6 +17,8 @@ from pipelines.archive import Archive
 from pipelines.errors import ModelError
 from services.champions import Champion, remember_champion
 from services.model_history import (
+    CHAMPION,
+    PREVIOUS,
     PROMOTE,
     ROLLBACK,
     Promotion,
@@ -27,7 +29,7 @@ from services.model_history import (
     read_promotions,
     write_promotion,
 )
-from services.model_registry import CHAMPION, PREVIOUS, load_model, model_reference
+from services.model_registry import load_model, model_reference
 from services.secrets import without_passwords
 from services.tracking import open_client, store_errors
 

@@ -11,13 +11,12 @@ from pipelines.digests import digest_json
 from pipelines.errors import ModelError
 from pipelines.training.checkpoint import read_model
 from services.model_files import fetch_files
+from services.model_history import CANDIDATE
 from services.tracking import TrackedRun, open_client, why_refused
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-#: The newest registered; the one in use; the one in use before it.
-CANDIDATE, CHAMPION, PREVIOUS = "candidate", "champion", "previous"
 CARD_FILE = "card.json"
 #: Without any of these a model could not be made again, so it is not registered.
 REQUIRED = (

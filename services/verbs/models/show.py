@@ -29,8 +29,9 @@ class Settings(RegistrySettings):
 def execute(settings: Settings) -> Outcome:
     """Read the card of a model and its past."""
     archive = open_archive(settings.archive)
+    from services.model_history import CANDIDATE, CHAMPION
     from services.model_listing import promotions_of, show_screen
-    from services.model_registry import CANDIDATE, CHAMPION, load_model, model_reference
+    from services.model_registry import load_model, model_reference
     from services.tracking import open_client
 
     client = open_client(archive, settings.tracking_uri)
