@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities.model_registry import RegisteredModel
 
 #: The newest registered; the one in use; the one in use before it.
 CANDIDATE, CHAMPION, PREVIOUS = "candidate", "champion", "previous"
@@ -57,14 +58,19 @@ class Promotion:
 
 def read_promotions(client: "MlflowClient", name: str) -> list[Promotion]:
     """Return every finished promotion and rollback of a model, oldest first."""
-    return [promotion for promotion in read_all(client, name) if promotion.is_done]
+    return [each for each in promotions_in(client.get_registered_model(name)) if each.is_done]
 
 
-def read_all(client: "MlflowClient", name: str) -> list[Promotion]:
-    """Return finished ones and one that may be under way, oldest first."""
-    tags = client.get_registered_model(name).tags
+def promotions_in(registered: "RegisteredModel") -> list[Promotion]:
+    """Return those in MLflow's record of a model, also one that is under way; oldest first."""
+    tags = registered.tags
     keys = sorted(key for key in tags if re.fullmatch(rf"{re.escape(_TAG)}\d+", key))
     return [Promotion(**json.loads(tags[key])) for key in keys]
+
+
+def aliases_in(registered: "RegisteredModel") -> dict[str, str]:
+    """Return which version each alias in MLflow's record of a model points to."""
+    return {alias: str(version) for alias, version in registered.aliases.items()}
 
 
 def write_promotion(client: "MlflowClient", name: str, promotion: Promotion) -> None:

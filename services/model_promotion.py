@@ -22,11 +22,11 @@ from services.model_history import (
     PROMOTE,
     ROLLBACK,
     Promotion,
+    aliases_in,
     before_that,
     champion_since,
     forget_promotion,
-    read_all,
-    read_promotions,
+    promotions_in,
     write_promotion,
 )
 from services.model_registry import load_model, model_reference
@@ -83,10 +83,8 @@ def promote_model(
     model = load_model(archive, model_reference(name, which), tracking_uri=tracking_uri)
     client = open_client(archive, tracking_uri)
     with store_errors(f"model {name}"):
-        finish_promotions(archive, client, name)
-        aliases = _aliases(client, name)
+        aliases, done = finish_promotions(archive, client, name)
         champion = aliases.get(CHAMPION)
-        done = read_promotions(client, name)
         if champion == model.version:
             now = champion_since(done, champion) or _unknown(champion, aliases)
             return replace(now, is_new=False)
@@ -131,12 +129,10 @@ def rollback_model(
     """
     client = open_client(archive, tracking_uri)
     with store_errors(f"model {name}"):
-        finish_promotions(archive, client, name)
-        aliases = _aliases(client, name)
+        aliases, done = finish_promotions(archive, client, name)
         if CHAMPION not in aliases or PREVIOUS not in aliases:
             raise ModelError(f"model {name} has no previous champion to go back to")
         model = load_model(archive, f"{name}/{aliases[PREVIOUS]}", tracking_uri=tracking_uri)
-        done = read_promotions(client, name)
         return _change(
             archive,
             client,
@@ -155,16 +151,28 @@ def rollback_model(
         )
 
 
-def finish_promotions(archive: Archive, client: "MlflowClient", name: str) -> None:
-    """Finish, or forget, what a crash left half done. The caller holds the archive."""
-    champion = _aliases(client, name).get(CHAMPION)
-    for promotion in read_all(client, name):
-        if promotion.is_done:
-            continue
-        if champion == promotion.version:
+def finish_promotions(
+    archive: Archive, client: "MlflowClient", name: str
+) -> tuple[dict[str, str], list[Promotion]]:
+    """Finish, or forget, what a crash left half done. The caller holds the archive.
+
+    Returns
+    -------
+    aliases : dict of str to str
+        The version that each alias points to.
+    promotions : list of Promotion
+        All that are done, oldest first.
+    """
+    registered = client.get_registered_model(name)
+    aliases, promotions = aliases_in(registered), promotions_in(registered)
+    if all(promotion.is_done for promotion in promotions):
+        return aliases, promotions
+    for promotion in (each for each in promotions if not each.is_done):
+        if aliases.get(CHAMPION) == promotion.version:
             _finish(archive, client, name, promotion)
         else:
             forget_promotion(client, name, promotion)
+    return finish_promotions(archive, client, name)
 
 
 def _change(archive: Archive, client: "MlflowClient", name: str, promotion: Promotion) -> Promotion:
@@ -178,7 +186,7 @@ def _finish(archive: Archive, client: "MlflowClient", name: str, promotion: Prom
     """Do what follows once the champion has moved; doing it twice changes nothing."""
     if promotion.previous is not None:
         client.set_registered_model_alias(name, PREVIOUS, promotion.previous)
-    elif PREVIOUS in _aliases(client, name):
+    elif PREVIOUS in client.get_registered_model(name).aliases:
         client.delete_registered_model_alias(name, PREVIOUS)
     done = replace(promotion, is_done=True)
     write_promotion(client, name, done)
@@ -198,11 +206,6 @@ def _check_classes(
             f"model {name}: the champion, version {champion}, knows {', '.join(lost)}, "
             f"this one only {', '.join(classes)}; --force promotes it all the same"
         )
-
-
-def _aliases(client: "MlflowClient", name: str) -> dict[str, str]:
-    aliases = client.get_registered_model(name).aliases
-    return {alias: str(version) for alias, version in aliases.items()}
 
 
 def _plain(text: str) -> str:
