@@ -30,8 +30,9 @@ def execute(settings: Settings) -> Outcome:
     """Read the card of a model and its past."""
     archive = open_archive(settings.archive)
     from services.model_history import CANDIDATE, CHAMPION
-    from services.model_listing import promotions_of, show_screen
+    from services.model_listing import promotions_of
     from services.model_registry import load_model, model_reference
+    from services.model_screen import show_screen
     from services.tracking import open_client
 
     client = open_client(archive, settings.tracking_uri)

@@ -79,6 +79,7 @@ def test_the_screen_of_a_model_says_the_same_in_words(archive, capsys):
     _, shown, _ = tessera(capsys, archive, "show", "classifier", "@candidate")
 
     assert "pixel sizes  2 to 2 nm" in shown
+    assert "settings     hold_out=mixed field_px=36.0 input_px=24 epochs=12" in shown
     assert "tested on 24 particles that it never saw" in shown
     assert "recall of left" in shown
     assert "held out" in shown
