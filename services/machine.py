@@ -32,7 +32,11 @@ SHARED_MEMORY_BYTES = 1 * GIB
 #: Ray opens several sockets per worker, Zarr a file per shard.
 OPEN_FILES = 4096
 
-PURPOSES = {"zarrs": "reads and writes Zarr two to five times faster"}
+PURPOSES = {
+    "zarrs": "reads and writes Zarr two to five times faster",
+    "Flask-WTF": "a tracking server of your own with users",
+    "psycopg2-binary": "a tracking server of your own on PostgreSQL",
+}
 
 
 @dataclass(frozen=True)

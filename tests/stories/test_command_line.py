@@ -1,5 +1,6 @@
 """What a person meets who types something wrong."""
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -72,9 +73,18 @@ def test_a_verb_explains_itself(tessera):
     assert result.stderr == ""
 
 
-@pytest.mark.parametrize("verb", [*VERBS])
-def test_every_verb_explains_itself_with_defaults(typed, verb):
-    result = typed(verb, "--help")
+def commands() -> list[str]:
+    """Every verb, and of a family every action."""
+    found = []
+    for verb, (module, _) in VERBS.items():
+        actions = getattr(importlib.import_module(module), "ACTIONS", None)
+        found += [verb] if actions is None else [f"{verb} {action}" for action in actions]
+    return found
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_verb_explains_itself_with_defaults(typed, command):
+    result = typed(*command.split(), "--help")
 
     assert result.returncode == 0, result.stderr
     assert "--seed" in result.stdout
