@@ -77,7 +77,9 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
     import json
 
     from pipelines.segmentation.plan import n_gaps, plan_segmentation
+    from services.label_carrying import carry_labels
     from services.progress import Progress
+    from services.trust.entry import carry_trusted
     from services.versions import code_version
 
     names = [name for name in archive.mosaic_names() if fnmatchcase(name, settings.mosaic)]
@@ -109,6 +111,9 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
                 on_tile=progress.advance,
             )
     results = [json.loads(entry.result) for entry in entries]
+    carried = carry_labels(archive, names)
+    if n_trusted := carry_trusted(archive, names):
+        carried["trusted_carried"] = n_trusted
     return Outcome(
         "segmented",
         {
@@ -121,6 +126,7 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
             "crossing_seams": sum(result["crossing_seams"] for result in results),
             "uncertain": sum(result["uncertain"] for result in results),
             "workers": workers,
+            **carried,
         },
         n_quarantined=sum(n_gaps(entry) for entry in entries),
     )

@@ -47,7 +47,7 @@ def add_mosaic(archive, name, hands, *, pixel_size_nm=2.0, segmentation="s1", tr
     for label in ("instances", "truth") if truth else ("instances",):
         writer = create_instances(
             path, label, shape=shape, pixel_size_nm=pixel_size_nm, shard_px=2048, chunk_px=512,
-            attributes={},
+            attributes={"segmentation": segmentation},
         )  # fmt: skip
         for x0 in range(0, shape[1], 2048):
             core = Window(0, x0, shape[0], min(x0 + 2048, shape[1]))
@@ -62,8 +62,13 @@ def add_mosaic(archive, name, hands, *, pixel_size_nm=2.0, segmentation="s1", tr
         "segmentation": [segmentation] * n,
         "centroid_y_px": np.full(n, SPACING_PX / 2 - 0.5),
         "centroid_x_px": centres,
+        "bbox_y0_px": np.full(n, SPACING_PX // 2 - 12),
+        "bbox_x0_px": instances * SPACING_PX - SPACING_PX // 2 - 12,
+        "bbox_y1_px": np.full(n, SPACING_PX // 2 + 12),
+        "bbox_x1_px": instances * SPACING_PX - SPACING_PX // 2 + 12,
         "orientation_rad": np.zeros(n),
         "major_axis_px": np.full(n, 26.0),
+        "equivalent_diameter_px": 15.0 + instances % 10,
         "touches_edge": [False] * n,
         "low_contrast": [False] * n,
     }
