@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 from pipelines.archive import Archive
 from pipelines.classifiers.flow import predict_here
 from pipelines.classifiers.model import load_classifier
-from pipelines.errors import ModelError
 from pipelines.mosaic.ome_zarr import open_mosaic
 from pipelines.segmentation.scoring import known_labels
 from pipelines.tables import read_rows
 from pipelines.training.splits import TEST, SplitFractions, split_roles
 from services.learning_set import to_particles
-from services.model_fit import check_fit
 from services.model_registry import RegisteredModel
+from services.nightly.fitting import unfit_mosaics
 from services.nightly.gate import NEWEST, TRUSTED, Answers
 from services.trust.portions import read_trusted
 
@@ -73,8 +72,9 @@ def gather_evidence(
     known = known.filter(pc.invert(pc.is_in(known["particle_id"], value_set=ids)))
     every = pa.concat_tables([trusted, known])
     rows = _locate(archive, every)
-    fitting, unfit = _fitting(archive, rows, [candidate, *([champion] if champion else [])])
-    rows = rows.filter(pc.is_in(rows["mosaic"], value_set=pa.array(fitting, pa.string())))
+    models = [candidate, *([champion] if champion else [])]
+    unfit = unfit_mosaics(archive, models, sorted(set(rows["mosaic"].to_pylist())))
+    rows = rows.filter(pc.invert(pc.is_in(rows["mosaic"], pa.array(unfit, pa.string()))))
     said = _classify(archive, rows, candidate)
     before = _classify(archive, rows, champion) if champion else None
     is_trusted = np.isin(rows["particle_id"].to_numpy(), ids.to_numpy())
@@ -116,23 +116,6 @@ def _locate(archive: Archive, known: pa.Table) -> pa.Table:
         filters=[("particle_id", "in", known["particle_id"].to_pylist())],
     )
     return rows.join(known, "particle_id", join_type="inner").sort_by("particle_id")
-
-
-def _fitting(
-    archive: Archive, rows: pa.Table, models: Sequence[RegisteredModel]
-) -> tuple[list[str], list[str]]:
-    """Divide the mosaics into those that every model fits, and the others."""
-    fitting, unfit = [], []
-    for name in sorted(set(rows["mosaic"].to_pylist())):
-        info = open_mosaic(archive.mosaic(name)).info
-        try:
-            for model in models:
-                check_fit(archive, model, [info])
-        except ModelError:
-            unfit.append(name)
-        else:
-            fitting.append(name)
-    return fitting, unfit
 
 
 def _classify(archive: Archive, rows: pa.Table, model: RegisteredModel) -> NDArray[np.str_]:

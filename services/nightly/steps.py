@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.compute as pc
 
 from pipelines.archive import Archive
-from pipelines.errors import ModelError, UnfitStartError
+from pipelines.errors import UnfitStartError
 from pipelines.labels.table import GIVEN
 from pipelines.ledger import DONE, Entry, append_entries, read_entries, work_key
 from services import result_versions
@@ -228,22 +228,15 @@ def population(night: Night) -> Values:
 
 def _predict(night: Night, model_uri: str) -> Values:
     """Classify the mosaics that the model fits; name the others."""
-    from pipelines.mosaic.ome_zarr import open_mosaic
-    from services.model_fit import check_fit
     from services.model_registry import load_model
+    from services.nightly.fitting import unfit_mosaics
     from services.verbs import predict as verb
 
     names = [name for name, digest in segmentations(night.archive).items() if digest]
     if not model_uri or not names:
         return {"particles": 0, "unfit": []}
     model = load_model(night.archive, model_uri, tracking_uri=night.settings.tracking_uri)
-    unfit = []
-    for name in names:
-        try:
-            check_fit(night.archive, model, [open_mosaic(night.archive.mosaic(name)).info])
-        except ModelError as error:
-            note(f"predict: {error}")
-            unfit.append(name)
+    unfit = unfit_mosaics(night.archive, [model], names)
     fitting = tuple(name for name in names if name not in unfit)
     if not fitting:
         return {"particles": 0, "unfit": unfit}
