@@ -9,6 +9,7 @@ from services.nightly.journal import Journal, write_journal
 from services.nightly.plans import read_plan
 from services.notify import failure_notice, notify
 from services.progress import note
+from services.secrets import without_passwords
 
 if TYPE_CHECKING:
     from services.verbs.relabel import Settings
@@ -21,7 +22,7 @@ def fail(archive: Archive, settings: "Settings", run_id: str, error: Exception) 
 
     What goes wrong here is noted and must not hide the error itself.
     """
-    reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    reason = without_passwords(f"{type(error).__name__}: {' '.join(str(error).split())}")
     try:
         journal = journals.read_journal(archive, run_id) or Journal(run_id)
         report = _report(archive, journal, reason)
