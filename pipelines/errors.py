@@ -29,5 +29,9 @@ class ModelError(TesseraError, ValueError):
     """A model is missing, damaged, or does not fit the data."""
 
 
+class UnfitStartError(ModelError):
+    """A model's weights are of another network or other classes than those to be trained."""
+
+
 class StorageFullError(TesseraError, OSError):
     """The disk that holds the archive has no room left."""

@@ -176,6 +176,31 @@ TRIALS = pa.schema(
     ]
 )
 
+#: One row per night that did something. ``population`` and ``drift`` are JSON, by measure.
+NIGHTS = pa.schema(
+    [
+        ("run_id", _STR),
+        ("started", _TIME),
+        ("finished", _TIME),
+        ("changes", pa.list_(_STR)),
+        ("mosaics", pa.list_(_STR)),
+        ("n_particles", _I64),
+        ("n_quarantined", _I64),
+        ("label_version", _I64),
+        ("label_digest", _STR),
+        ("champion_before", _STR),
+        ("candidate", _STR),
+        ("champion", _STR),
+        ("promoted", _BOOL),
+        ("why", _STR),
+        ("population", _STR),
+        ("drift", _STR),
+        ("report", _STR),
+        ("code_version", _STR),
+        ("tracking_run", _STR),
+    ]
+)
+
 SCHEMAS: Mapping[str, pa.Schema] = {
     "particles": PARTICLES,
     "labels": LABELS,
@@ -184,6 +209,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     "truth": TRUTH,
     "predictions": PREDICTIONS,
     "trials": TRIALS,
+    "nights": NIGHTS,
 }
 
 

@@ -35,6 +35,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "trust": ("services.verbs.trust", "labels that a person checked: draw, enter, count"),
     "sweep": ("services.verbs.sweep", "methods against error rates and seeds: table and figures"),
     "run": ("services.verbs.run", "the main job: ingest to report"),
+    "relabel": ("services.verbs.relabel", "the nightly job: what is new; promote if better"),
     "models": ("services.verbs.models", "registered models: list, show, promote, rollback"),
     "status": ("services.verbs.status", "an archive at a glance"),
     "schedule": ("services.verbs.schedule", "a schedule that relabels the archive every night"),

@@ -72,9 +72,12 @@ class RegisteredModel:
 
 
 def register_model(
-    run: TrackedRun, folder: Path, *, name: str, card: Mapping[str, Any]
+    run: TrackedRun, folder: Path, *, name: str, card: Mapping[str, Any], key: str = ""
 ) -> RegisteredModel:
     """Register the model in ``folder`` as a new version with the alias ``candidate``.
+
+    Where a run that was killed had registered the same weights under the same key, its version
+    is taken.
 
     Parameters
     ----------
@@ -86,6 +89,8 @@ def register_model(
         Of the registered model, which is made if it is not there.
     card : mapping
         What the model was made from; at least `REQUIRED`.
+    key : str
+        Digest of everything that decides the model.
 
     Raises
     ------
@@ -100,6 +105,11 @@ def register_model(
 
     client = run.client
     tags = _tags(config, card)
+    if key:
+        tags["training_key"] = key
+        if found := _registered_before(client, name, tags):
+            client.set_registered_model_alias(name, CANDIDATE, found.version)
+            return RegisteredModel(name, str(found.version), folder, config, card, found.run_id)
     write_text(folder / CARD_FILE, json.dumps({**card, "run_id": run.run_id}, indent=1) + "\n")
     # A run may register several, which must not write over each other's files.
     place = f"model-{config['weights_digest'][:12]}"
@@ -163,6 +173,13 @@ def load_model(
     if found.tags.get("config_digest") not in (None, digest_json(config)):
         raise ModelError(f"model {reference}: its config is not that which was registered")
     return RegisteredModel(found.name, str(found.version), folder, config, card, found.run_id)
+
+
+def _registered_before(client: "MlflowClient", name: str, tags: Mapping[str, str]) -> Any | None:
+    """Return the version that has the same weights from the same training, if there is one."""
+    same = (f"tags.{key} = '{tags[key]}'" for key in ("training_key", "weights_digest"))
+    where = " and ".join([f"name = '{name}'", *same])
+    return next(iter(client.search_model_versions(where)), None)
 
 
 def model_reference(name: str, which: str) -> str:

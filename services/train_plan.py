@@ -1,7 +1,7 @@
 """Turn an archive's tables and learning settings into a plan of a training, or say why not."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from pipelines.classifiers.plan import (
     plan_classes,
     plan_view,
 )
+from pipelines.classifiers.start import check_start
 from pipelines.digests import digest_array, digest_json
 from pipelines.errors import MosaicError, SettingsError
 from pipelines.training.augmentation import Augmentation
@@ -24,14 +25,14 @@ from pipelines.training.loop import LoopSettings
 from pipelines.training.method import Phase
 from pipelines.training.samples import UNKNOWN
 from pipelines.training.splits import CLEAN_SMALL, TEST, TRAIN, SplitFractions, split_roles
+from services import result_versions
 from services.audit_file import read_audit
 from services.learning_set import LearningSet, read_learning_set
 from services.learning_settings import LearningSettings
+from services.model_registry import RegisteredModel
 from services.selection import select_mosaics
 from services.trust.portions import JUDGE, LEARN
 
-#: Raised whenever the same settings and data give another model.
-RESULT_VERSION = 1
 #: The field of view, in major axes of a large particle (95th percentile).
 _FIELD_IN_AXES = 1.15
 
@@ -157,6 +158,22 @@ def plan_training(archive: Archive, settings: LearningSettings) -> Planned:
     return Planned(plan, data, _key(plan, data))
 
 
+def begin_from(planned: Planned, model: RegisteredModel) -> Planned:
+    """Let a planned training begin from a model's weights.
+
+    Raises
+    ------
+    UnfitStartError
+        If the weights do not fit.
+    """
+    check_start(model.config, planned.plan)
+    return replace(
+        planned,
+        plan=replace(planned.plan, start=model.folder),
+        key=digest_json([planned.key, model.config["weights_digest"]]),
+    )
+
+
 def _trust(
     path: Path,
     data: LearningSet,
@@ -244,7 +261,8 @@ def field_of_view(major_axes: NDArray[np.float64]) -> float:
 
 def _key(plan: TrainPlan, data: LearningSet) -> str:
     """Digest what decides the model: settings, who is learnt from and what is said of them."""
-    arrays = {"particles", "roles", "given_labels", "true_labels", "mosaics"}
+    # Where to begin from is a folder here; `begin_from` adds the digest of what lies in it.
+    arrays = {"particles", "roles", "given_labels", "true_labels", "mosaics", "start"}
     settings = {
         field.name: getattr(plan, field.name) for field in fields(plan) if field.name not in arrays
     }
@@ -257,7 +275,7 @@ def _key(plan: TrainPlan, data: LearningSet) -> str:
     if (trusted := plan.roles == CLEAN_SMALL).any():
         who.append(np.where(trusted, plan.true_labels, UNKNOWN))
     return digest_json(
-        [RESULT_VERSION, settings, [digest_array(values) for values in who], data.digests()]
+        [result_versions.TRAIN, settings, [digest_array(values) for values in who], data.digests()]
     )
 
 

@@ -19,6 +19,7 @@ from pipelines.classifiers.model import describe_model, predict_logits, to_tenso
 from pipelines.classifiers.networks import Ensemble, build_network
 from pipelines.classifiers.plan import TrainPlan
 from pipelines.classifiers.sample_choice import choose_samples
+from pipelines.classifiers.start import load_start
 from pipelines.errors import SettingsError
 from pipelines.evaluation.classification import fit_temperature
 from pipelines.randomness import generator
@@ -172,6 +173,7 @@ class _Fit:
                 network = build_network(description).networks[0]
             # Convolutions are several times faster with channels last, on processors too.
             networks.append(network.to(self.team.device, memory_format=torch.channels_last))  # type: ignore[call-overload]
+        load_start(networks, self.plan)
         return networks
 
     def _resume(self) -> None:

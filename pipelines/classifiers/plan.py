@@ -152,6 +152,8 @@ class TrainPlan:
         Crops that are there already, a row per particle; by default they are cut from mosaics.
     curve_particles : int
         Test particles behind each point of a curve, at most.
+    start : Path, optional
+        Folder of the model whose weights training begins from; random ones by default.
     """
 
     mosaics: Sequence[Path]
@@ -175,6 +177,7 @@ class TrainPlan:
     mirrored_given_labels: NDArray[np.int64] | None = None
     stored: CropSource | None = None
     curve_particles: int = 512
+    start: Path | None = None
 
     def crops(self) -> CropSource:
         """Return the source of all particles' crops."""

@@ -134,6 +134,25 @@ def source_stamp(path: Path) -> list[int]:
     return [sum(s.st_size for s in stats), max((s.st_mtime_ns for s in stats), default=0)]
 
 
+def find_images(folder: Path) -> list[Source]:
+    """List the images directly inside a folder, which may have none.
+
+    Raises
+    ------
+    SettingsError
+        If one of its files cannot be read.
+    """
+    try:
+        return [
+            _source(p, kind)
+            for p in sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+            for kind, wanted in [("zarr", True) if p.is_dir() and is_zarr(p) else _kind(p)]
+            if wanted
+        ]
+    except PermissionError as error:
+        raise SettingsError(f"{error.filename} cannot be read: {error.strerror}") from error
+
+
 def _expand(path: Path) -> list[Source]:
     try:
         if not path.exists():
@@ -142,17 +161,11 @@ def _expand(path: Path) -> list[Source]:
             return [_source(path, _kind(path)[0])]
         if is_zarr(path):
             return [_source(path, "zarr")]
-        candidates = sorted(p for p in path.iterdir() if not p.name.startswith("."))
-        found = [
-            _source(p, kind)
-            for p in candidates
-            for kind, wanted in [("zarr", True) if p.is_dir() and is_zarr(p) else _kind(p)]
-            if wanted
-        ]
     except PermissionError as error:
         raise SettingsError(f"{error.filename} cannot be read: {error.strerror}") from error
+    found = find_images(path)
     if not found:
-        n_folders = sum(p.is_dir() for p in candidates)
+        n_folders = sum(p.is_dir() for p in path.iterdir() if not p.name.startswith("."))
         inside = f" directly inside (name its {n_folders} folders instead)" if n_folders else ""
         raise SettingsError(f"folder {path} has no images{inside}")
     return found

@@ -15,6 +15,7 @@ from pipelines.errors import LabelError
 from pipelines.labels.audit import plant_canaries
 from pipelines.labels.table import GIVEN
 from pipelines.training.samples import UNKNOWN
+from services import result_versions
 from services.audit_file import read_audit
 from services.label_store import LabelVersion, current_version, read_labels
 from services.train_plan import plan_training
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 Indices = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-#: Raised whenever the same settings and data give another result.
-RESULT_VERSION = 1
 _COLUMNS = ["particle_id", "mosaic", "instance", "segmentation"]
 
 
@@ -122,7 +121,7 @@ def plan_cleaning(archive: Archive, settings: "Settings") -> CleanPlan:
         reviewed = read_audit(settings.audit, ids, plan.classes)
     key = digest_json(
         [
-            RESULT_VERSION,
+            result_versions.CLEAN,
             planned.key,
             settings.folds,
             settings.repeats,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cluster.session import connect
 from pipelines.archive import Archive
 from pipelines.labels.audit import report_canaries
-from pipelines.labels.issues import InSampleWarning, LabelIssues, find_label_issues
+from pipelines.labels.issues import LabelIssues, find_label_issues
 from pipelines.labels.table import ACCEPTED, PROPOSED, UNDETERMINABLE
 from pipelines.randomness import generator
 from services.author import system_user
@@ -111,7 +111,8 @@ def _judge(
     everyone = np.flatnonzero(planned.is_judged)
     judged = np.flatnonzero(planned.is_judged & ~planned.is_canary)
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", InSampleWarning)
+        # Cleanlab warns of classes with few labels, which is no reason to stop either.
+        warnings.simplefilter("always", UserWarning)
         issues = find(planned.given_labels, judged)
         # The canaries' own result is theirs alone: without them nothing else knows of them.
         with_canaries = find(plan.given_labels, everyone)
@@ -133,7 +134,7 @@ def _judge(
         ),
         seed=settings.seed,
     )
-    remarks = {str(said.message) for said in caught if said.category is InSampleWarning}
+    remarks = {str(said.message) for said in caught if issubclass(said.category, UserWarning)}
     return cleaning, sorted(remarks)
 
 

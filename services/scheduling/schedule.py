@@ -29,12 +29,15 @@ class Schedule:
         Folders whose new files are ingested.
     kind : str
         What it was rendered for: cron, systemd or kubernetes.
+    settings_file : str
+        The settings file that every night reads; empty for none.
     """
 
     at: str
     time_zone: str
     watch_dirs: tuple[str, ...]
     kind: str
+    settings_file: str = ""
 
     @property
     def zone(self) -> ZoneInfo:
@@ -75,6 +78,8 @@ def relabel_command(tessera: Sequence[str], archive: Path, schedule: Schedule) -
     words = [*tessera, "relabel", "--archive", str(archive)]
     for folder in schedule.watch_dirs:
         words += ["--watch-dir", folder]
+    if schedule.settings_file:
+        words += ["--settings", schedule.settings_file]
     # Quoted: a name with a space, a quote or a semicolon is a name and nothing else.
     return f'{shlex.join(words)} --run-id "$(TZ={shlex.quote(schedule.time_zone)} date +%F)"'
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from services.model_registry import RegisteredModel
 
 STAGE = "predict"
-#: Raised whenever the same model and particles give other predictions.
-RESULT_VERSION = 1
 #: From so many particles on, actors are worth their start.
 STREAM_FROM_N_PARTICLES = 50_000
 
@@ -56,6 +54,7 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
     from pipelines.ledger import DONE, Entry, append_entries, read_entries, work_key
     from pipelines.mosaic.ome_zarr import open_mosaic
     from pipelines.tables import read_rows
+    from services import result_versions
     from services.model_fit import check_fit
     from services.model_registry import load_model
     from services.selection import select_mosaics
@@ -78,7 +77,7 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
     keys = {
         name: work_key(
             STAGE,
-            RESULT_VERSION,
+            result_versions.PREDICT,
             digest_rows(part, part.column_names),
             model.config["weights_digest"],
             [name, model.uri],

@@ -16,7 +16,8 @@ from pipelines.quarantine import list_quarantine
 from services.lock import hold
 from services.outcome import Outcome
 from services.progress import note
-from services.settings import ArchiveSettings, ClusterSettings
+from services.settings import ClusterSettings
+from services.stages import StageSettings, load_stages
 
 if TYPE_CHECKING:
     from services.assessment import Assessment
@@ -60,7 +61,7 @@ class Settings(ClusterSettings):
     tracking_uri: str | None = Field(
         None, description="MLflow server; by default a database in the archive"
     )
-    _stages: dict[str, ArchiveSettings] = PrivateAttr(default_factory=dict)
+    _stages: StageSettings = PrivateAttr(default_factory=dict)
 
     @property
     def stages(self) -> Mapping[str, Any]:
@@ -71,23 +72,15 @@ class Settings(ClusterSettings):
     def load(cls, verb: str, toml: Path | None, flags: Mapping[str, Any]) -> Self:
         """Make the settings of the job and, before anything runs, of each of its stages."""
         settings = super().load(verb, toml, flags)
-        for stage in STAGES:
-            stage_type = importlib.import_module(f"services.verbs.{stage}").Settings
-            settings._stages[stage] = stage_type.load(
-                stage, toml, settings._for_stage(stage, stage_type)
-            )
-        return settings
-
-    def _for_stage(self, stage: str, stage_type: type[ArchiveSettings]) -> dict[str, Any]:
-        """Return the values of this verb's settings that the stage knows too."""
-        renamed = RENAMED.get(stage, {})
-        values = {
-            name: getattr(self, renamed.get(name, name), None) for name in stage_type.model_fields
-        }
-        if stage == "predict":
+        settings._stages = load_stages(
+            settings,
+            toml,
+            STAGES,
+            renamed=RENAMED,
             # What the stage before registers.
-            values["model"] = f"{self.name}@candidate"
-        return {name: value for name, value in values.items() if value not in (None, (), False)}
+            fixed={"predict": {"model": f"{settings.name}@candidate"}},
+        )
+        return settings
 
 
 def execute(settings: Settings) -> Outcome:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipelines.archive import open_archive
+from pipelines.archive import Archive, open_archive
 from pipelines.errors import SettingsError
 from services.outcome import Outcome
 from services.progress import note
@@ -30,6 +30,7 @@ class Settings(ArchiveSettings):
     watch_dir: tuple[Path, ...] = Field(
         (), description="folder whose new files are ingested first; repeatable"
     )
+    relabel_settings: Path = Field(description="settings file (TOML) that every night reads")
     out: Path | None = Field(
         None, description="also write the files into this folder, which is made if need be"
     )
@@ -66,7 +67,13 @@ def execute(settings: Settings) -> Outcome:
         if not folder.is_dir():
             raise SettingsError(f"--watch-dir must be a folder, got {str(folder)!r}")
         watched.append(str(folder.absolute()))
-    schedule = Schedule(settings.at, settings.time_zone, tuple(watched), settings.print)
+    schedule = Schedule(
+        settings.at,
+        settings.time_zone,
+        tuple(watched),
+        settings.print,
+        _check_nights(archive, settings),
+    )
     now = datetime.now(UTC)
     if skipped := skipped_days(at, zone, now.astimezone(zone).date()):
         note(
@@ -92,13 +99,27 @@ def execute(settings: Settings) -> Outcome:
     )
 
 
+def _check_nights(archive: Archive, settings: Settings) -> str:
+    """Return the path of the nights' settings; refuse now what would fail every night."""
+    path = settings.relabel_settings
+    from services.verbs.relabel import Settings as Relabel
+
+    Relabel.load("relabel", path, {"archive": archive.root})
+    if settings.print == "kubernetes" and archive.root not in path.absolute().parents:
+        raise SettingsError(
+            f"--relabel-settings: a container sees the archive alone: keep the file in "
+            f"{archive.root}, got {path}"
+        )
+    return str(path.absolute())
+
+
 def _render(settings: Settings, schedule: Schedule, archive: Path) -> dict[str, str]:
     """Return the files of the schedule by name."""
     from services.scheduling.cron import render_cron
     from services.scheduling.kubernetes import render_kubernetes
     from services.scheduling.systemd import render_systemd
 
-    for path in (archive, *schedule.watch_dirs, settings.log or ""):
+    for path in (archive, *schedule.watch_dirs, schedule.settings_file, settings.log or ""):
         if any(not sign.isprintable() for sign in str(path)):
             raise SettingsError(f"--archive: no schedule can hold the path {str(path)!r}")
     if settings.print == "cron":

@@ -39,6 +39,9 @@ class Settings(LearningSettings):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
         description="name of the registered model",
     )
+    start: str | None = Field(
+        None, description="model to begin from (NAME@ALIAS or NAME/VERSION); none: from nothing"
+    )
     test_share: float | None = Field(
         None, ge=0, lt=1, description="share kept for testing; 0.1, or none with --hold-out"
     )
@@ -67,12 +70,11 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
     from services.threads import wait_politely
 
     wait_politely()
-    from services.train_plan import plan_training
     from services.versions import code_version
 
     # MLflow takes seconds to import: meanwhile the tables are read.
     tracking.warm()
-    planned = plan_training(archive, settings)
+    planned = _plan(archive, settings)
     key = digest_json([planned.key, settings.name, settings.tracking_uri])
     if done := read_entries(archive, STAGE, status=DONE).get(key):
         note("this model is there already: nothing it is made from has changed")
@@ -84,7 +86,7 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
         settings.model_dump(mode="json"),
         tracking_uri=settings.tracking_uri,
     ) as run:
-        values = _train_and_register(archive, settings, planned, folder, run)
+        values = _train_and_register(archive, settings, planned, folder, run, key)
     result = json.dumps(values)
     append_entries(
         archive,
@@ -105,8 +107,29 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
     return Outcome("trained", values)
 
 
+def _plan(archive: Archive, settings: Settings) -> "Planned":
+    """Plan the training, beginning from a model where one is named."""
+    from services.model_registry import load_model
+    from services.train_plan import begin_from, plan_training
+
+    if settings.start is None:
+        return plan_training(archive, settings)
+    model = load_model(archive, settings.start, tracking_uri=settings.tracking_uri)
+    if settings.field_nm is None and settings.field_px is None:
+        # What the weights learnt to see is seen at the scale that they learnt it at.
+        view = model.config["view"]
+        unit = "field_nm" if view["in_nm"] else "field_px"
+        settings = settings.model_copy(update={unit: view["field"]})
+    return begin_from(plan_training(archive, settings), model)
+
+
 def _train_and_register(
-    archive: Archive, settings: Settings, planned: "Planned", folder: Path, run: "TrackedRun"
+    archive: Archive,
+    settings: Settings,
+    planned: "Planned",
+    folder: Path,
+    run: "TrackedRun",
+    key: str,
 ) -> dict[str, Any]:
     """Do the work of a run; return what is worth telling."""
     from pipelines.classifiers.fit import HISTORY_FILE
@@ -142,6 +165,7 @@ def _train_and_register(
             "known_failures": known_failures(archive, planned, score),
             "history": history,
         },
+        key=key,
     )
     return {
         "method": settings.method,

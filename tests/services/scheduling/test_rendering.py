@@ -16,7 +16,7 @@ from services.scheduling.systemd import SERVICE, TIMER, render_systemd
 
 #: A path with everything that shells, crontabs and units read in ways of their own.
 ODD = '/data/it\'s 100% "lab" $HOME; a\\b'
-SCHEDULE = Schedule("02:30", "Europe/Berlin", (ODD + "/in",), "cron")
+SCHEDULE = Schedule("02:30", "Europe/Berlin", (ODD + "/in",), "cron", ODD + "/nights.toml")
 
 
 @pytest.fixture
@@ -28,7 +28,8 @@ def echo(tmp_path):
     return [str(path)]
 
 
-EXPECTED = ["relabel", "--archive", ODD, "--watch-dir", ODD + "/in", "--run-id"]
+EXPECTED = ["relabel", "--archive", ODD, "--watch-dir", ODD + "/in"]
+EXPECTED += ["--settings", ODD + "/nights.toml", "--run-id"]
 
 
 def check_arguments(said):

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 import pytest
 import yaml
 
-from pipelines.archive import create_archive
+from pipelines.archive import Archive, create_archive
 from pipelines.errors import ArchiveError, SettingsError
 from services import cli
 from services.scheduling.schedule import read_schedule
@@ -13,11 +13,14 @@ from services.verbs import schedule
 
 @pytest.fixture
 def archive(tmp_path):
-    return create_archive(tmp_path / "lab")
+    archive = create_archive(tmp_path / "lab")
+    (archive.root / "nights.toml").write_text('assume = "right"\n')
+    return archive
 
 
 def run(archive, **settings):
-    given = {"at": "04:00", "time_zone": "Europe/Berlin", "print": "cron", **settings}
+    given = {"at": "04:00", "time_zone": "Europe/Berlin", "print": "cron"}
+    given |= {"relabel_settings": archive.root / "nights.toml", **settings}
     return schedule.execute(schedule.Settings(archive=archive.root, **given))
 
 
@@ -83,15 +86,13 @@ def test_settings_that_cannot_be_are_refused_and_nothing_is_remembered(archive, 
 
 def test_a_folder_that_is_no_archive_is_refused(tmp_path):
     with pytest.raises(ArchiveError):
-        schedule.execute(
-            schedule.Settings(archive=tmp_path / "no", at="04:00", time_zone="UTC", print="cron")
-        )
+        run(Archive(tmp_path / "no"))
 
 
 def test_the_command_gives_json_with_the_files(archive, capsys):
     status = cli.run(
         ["schedule", "--archive", str(archive.root), "--at", "04:00", "--time-zone", "UTC",
-         "--print", "cron", "--json"]
+         "--relabel-settings", str(archive.root / "nights.toml"), "--print", "cron", "--json"]
     )  # fmt: skip
 
     assert status == 0
@@ -104,3 +105,24 @@ def test_a_schedule_that_was_damaged_is_none(archive):
     (archive.root / "schedule.json").write_text("{")
 
     assert read_schedule(archive) is None
+
+
+def test_the_nights_settings_are_checked_now_and_not_when_the_first_night_fails(archive, tmp_path):
+    good, bad = tmp_path / "good.toml", tmp_path / "bad.toml"
+    good.write_text('assume = "right"\n')
+    bad.write_text('assume = "right"\n[train]\nepocks = 3\n')
+
+    assert f"--settings {good}" in run(archive, relabel_settings=good).text()
+    assert read_schedule(archive).settings_file == str(good)
+    with pytest.raises(SettingsError, match=r"bad\.toml: \[train\] does not know epocks"):
+        run(archive, relabel_settings=bad)
+
+
+def test_a_container_needs_the_nights_settings_in_the_archive(archive, tmp_path):
+    outside, inside = tmp_path / "nights.toml", archive.root / "nights.toml"
+    for path in (outside, inside):
+        path.write_text('assume = "right"\n')
+
+    assert str(inside) in run(archive, print="kubernetes", relabel_settings=inside).text()
+    with pytest.raises(SettingsError, match="a container sees the archive alone"):
+        run(archive, print="kubernetes", relabel_settings=outside)

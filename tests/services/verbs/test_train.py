@@ -322,3 +322,39 @@ def test_the_result_is_one_line_of_keys_and_values(trained_hands, quick, capsys)
     assert out.startswith("trained method=ce run=")
     assert f" model=classifier version={first.values['version']} " in out
     assert out.count("\n") == 1
+
+
+def test_a_training_can_begin_from_a_registered_model(trained_hands, quick, tmp_path):
+    archive, first = trained_hands
+    copy = tmp_path / "a"
+    shutil.copytree(archive.root, copy)
+    archive = type(archive)(copy)
+
+    warm = run(archive, **{**quick, "epochs": 1, "start": "classifier/1"})
+    again = run(archive, **{**quick, "epochs": 1, "start": "classifier@candidate"})
+
+    assert warm.values["version"] == "2"
+    assert warm.values["test_accuracy"] >= first.values["test_accuracy"] - 0.1
+    # From version 2 on it is another training.
+    assert again.values["version"] == "3"
+
+
+def test_a_model_that_a_killed_run_registered_is_not_registered_twice(
+    trained_hands, quick, tmp_path, monkeypatch
+):
+    archive, _ = trained_hands
+    copy = tmp_path / "a"
+    shutil.copytree(archive.root, copy)
+    archive = type(archive)(copy)
+
+    def die(*arguments):
+        raise RuntimeError("killed between registry and ledger")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pipelines.ledger.append_entries", die)
+        with pytest.raises(RuntimeError, match="killed"):
+            run(archive, **{**quick, "epochs": 2})
+    again = run(archive, **{**quick, "epochs": 2})
+
+    assert again.values["version"] == "2"
+    assert len(client(archive).search_model_versions("name = 'classifier'")) == 2

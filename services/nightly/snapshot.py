@@ -1,0 +1,94 @@
+"""Look at an archive, its settings and the watched folders, without reading a pixel."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipelines.archive import Archive
+from pipelines.digests import digest_file, digest_json, digest_rows
+from pipelines.segmentation.settings import RESULT_VERSION as SEGMENT
+from pipelines.tables import read_rows
+from services import result_versions
+from services.label_store import current_version
+from services.nightly.changes import Snapshot
+from services.settings import ArchiveSettings
+from services.trust.portions import read_trusted
+
+#: Settings that say where and how fast work is done, not what comes of it.
+_INDECISIVE = {
+    "archive", "address", "workers", "train_workers", "tracking_uri", "author", "cache_mb",
+    "core_px", "halo_px", "retry_quarantined", "check_truth", "model",
+}  # fmt: skip
+#: Stages whose settings decide what a night does. Those of ingest hold for new images alone.
+STAGES = ("segment", "label", "clean", "train")
+
+
+def take_snapshot(
+    archive: Archive,
+    *,
+    sources: Mapping[str, str],
+    stages: Mapping[str, ArchiveSettings],
+    gate: Mapping[str, Any],
+    champion: str,
+) -> Snapshot:
+    """Gather all that decides what a night has to do.
+
+    Parameters
+    ----------
+    archive : Archive
+        The archive.
+    sources : mapping of str to str
+        Images in the watched folders: path -> stamp.
+    stages : mapping of str to ArchiveSettings
+        The settings of every stage.
+    gate : mapping
+        What candidates are judged by, JSON-like.
+    champion : str
+        Address of the model in use; empty where there is none.
+    """
+    version = current_version(archive)
+    return Snapshot(
+        sources=sources,
+        mosaics=segmentations(archive),
+        settings={
+            **{stage: digest_json(decisive(stages[stage])) for stage in STAGES},
+            "gate": digest_json(gate),
+        },
+        results={
+            "segment": SEGMENT,
+            "label": result_versions.LABEL,
+            "clean": result_versions.CLEAN,
+            "train": result_versions.TRAIN,
+            "predict": result_versions.PREDICT,
+        },
+        labels=version.digest if version else "",
+        trust=trust_digest(archive),
+        champion=champion,
+    )
+
+
+def segmentations(archive: Archive) -> dict[str, str]:
+    """Return the segmentation of every mosaic, empty where it has no particles."""
+    rows = read_rows(archive, "particles", columns=["mosaic", "segmentation"])
+    newest = rows.group_by("mosaic").aggregate([("segmentation", "max")]).to_pylist()
+    found = {row["mosaic"]: row["segmentation_max"] for row in newest}
+    return {name: found.get(name, "") for name in archive.mosaic_names()}
+
+
+def decisive(settings: ArchiveSettings) -> dict[str, Any]:
+    """Return the settings that decide a result; files stand there with their content."""
+    values = {}
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if name in _INDECISIVE:
+            continue
+        if isinstance(value, Path):
+            value = digest_file(value) if value.is_file() else str(value)
+        values[name] = value
+    return values
+
+
+def trust_digest(archive: Archive) -> str:
+    """Digest the labels that are trusted to judge by; empty where there are none."""
+    rows = read_trusted(archive, "judge")
+    return digest_rows(rows, ["particle_id", "segmentation", "label"]) if rows.num_rows else ""

@@ -1,0 +1,106 @@
+"""``tessera relabel``: the nightly job; only what is new or changed, and promotion if better."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, PrivateAttr
+
+from pipelines.archive import create_archive
+from services.lock import hold
+from services.nightly.run_ids import check_run_id
+from services.notify import NoticeSettings
+from services.outcome import Outcome
+from services.settings import ClusterSettings
+from services.stages import StageSettings, load_stages
+
+STAGES = ("ingest", "segment", "label", "clean", "train", "predict")
+#: Flags of this verb that a stage knows under another name.
+RENAMED = {
+    "segment": {"method": "segment_method"},
+    "train": {"method": "train_method"},
+    "clean": {"method": "train_method"},
+}
+
+
+class Settings(NoticeSettings, ClusterSettings):
+    """Take in what the instrument wrote since the last night, learn from it, and say what changed.
+
+    New images in the watched folders are ingested and segmented, particles labelled weakly,
+    wrong labels found, and a candidate is trained. It becomes champion only if it is better, by a
+    margin and beyond chance, on labels that people have checked and on the newest mosaics where
+    their truth is known. Every night leaves a label version and a report, also of how the
+    population drifts. A run that was killed goes on where it was; the same --run-id after its end
+    does nothing. Every stage's own settings stand in the --settings file, in the tables
+    [ingest], [segment], [label], [clean], [train] and [predict].
+    """
+
+    watch_dir: tuple[Path, ...] = Field(
+        (), description="folder that the instrument writes images into; repeatable"
+    )
+    run_id: str | None = Field(
+        None, description="name of the scheduled slot, such as 2026-11-25: done once"
+    )
+    settle_s: float = Field(
+        60.0, ge=0, description="seconds that an image must lie unchanged before it is taken"
+    )
+    pixel_size_nm: float | None = Field(
+        None, gt=0, description="pixel size in nm, where the files do not say it"
+    )
+    allow_unknown_pixel_size: bool = Field(
+        False, description="take images whose pixel size is not known; results are in px alone"
+    )
+    segment_method: str | None = Field(None, description="segmentation method (see segment --help)")
+    assume: str | None = Field(None, description="class of every particle, from its synthesis")
+    rules: Path | None = Field(None, description="TOML file of labelling rules")
+    hold_out: tuple[str, ...] = Field(
+        (), description="mosaics (GLOB) never labelled nor trained on, only predicted; repeatable"
+    )
+    train_method: str | None = Field(None, description="training method (see train --help)")
+    name: str = Field("classifier", min_length=1, description="name of the registered model")
+    epochs: int | None = Field(None, ge=1, description="training epochs (see train --help)")
+    warm_start: bool = Field(
+        False, description="begin each training from the champion instead of from nothing"
+    )
+    margin: float = Field(
+        0.01, ge=0, lt=1, description="gain in accuracy that a new champion needs, 0 to 1"
+    )
+    min_judged: int = Field(
+        20, ge=2, description="particles of known class without which nothing is promoted"
+    )
+    drift_nights: int = Field(28, ge=1, description="earlier nights that drift is held against")
+    tracking_uri: str | None = Field(
+        None, description="MLflow server; by default a database in the archive"
+    )
+    _stages: StageSettings = PrivateAttr(default_factory=dict)
+
+    @property
+    def stages(self) -> Mapping[str, Any]:
+        """The settings of every stage."""
+        return self._stages
+
+    @classmethod
+    def load(cls, verb: str, toml: Path | None, flags: Mapping[str, Any]) -> Self:
+        """Make the settings of the job and, before anything runs, of each of its stages."""
+        settings = super().load(verb, toml, flags)
+        if settings.run_id is not None:
+            check_run_id(settings.run_id)
+        settings._stages = load_stages(
+            settings,
+            toml,
+            STAGES,
+            renamed=RENAMED,
+            fixed={"predict": {"model": f"{settings.name}@champion"}},
+        )
+        return settings
+
+
+def execute(settings: Settings) -> Outcome:
+    """Do the night's work on an archive, which is made if it is not there."""
+    from services.nightly.night import perform
+
+    archive = create_archive(settings.archive)
+    with hold(archive) as run:
+        outcome = perform(archive, settings)
+        run.conclude(outcome.line())
+        return outcome
