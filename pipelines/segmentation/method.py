@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import pkgutil
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -14,6 +15,7 @@ from pipelines.errors import SettingsError
 from pipelines.records import Window
 from pipelines.segmentation import methods
 from pipelines.segmentation.overview import Overview
+from pipelines.segmentation.plug_ins import plug_in_identity
 from pipelines.segmentation.settings import SegmentationSettings
 from pipelines.segmentation.survey import Survey
 
@@ -70,7 +72,13 @@ def method_names() -> list[str]:
 
 
 def load_method(name: str) -> Method:
-    """Return the method of this name, or the object ``NAME`` for ``path/to/file.py:NAME``.
+    """Return the method of this name.
+
+    Parameters
+    ----------
+    name : str
+        A name in `methods`; ``NAME:PATH`` for one that needs a model; ``path/to/file.py:NAME``
+        for the object ``NAME`` in a file.
 
     Raises
     ------
@@ -80,8 +88,9 @@ def load_method(name: str) -> Method:
     path, _, attribute = name.rpartition(":")
     if path.endswith(".py"):
         found = getattr(_load_file(Path(path), name), attribute, None)
-    elif name in method_names():
-        found = importlib.import_module(f"{methods.__name__}.{name}").METHOD
+    elif (known_as := name.partition(":")[0]) in method_names():
+        module = importlib.import_module(f"{methods.__name__}.{known_as}")
+        found = _open(module, known_as, name)
     else:
         known = ", ".join(method_names())
         raise SettingsError(f"method must be one of {known}, or file.py:NAME, got {name!r}")
@@ -91,11 +100,24 @@ def load_method(name: str) -> Method:
 
 
 def method_identity(name: str) -> list[Any]:
-    """Return what tells one method from another: for a file, also its content."""
+    """Return what tells one method from another: for a file or a model, also its content."""
     path, _, attribute = name.rpartition(":")
     if path.endswith(".py"):
         return [attribute, load_method(name).version, digest_file(Path(path))]
+    known_as, _, model = name.partition(":")
+    if model:
+        return [*plug_in_identity(known_as, model), load_method(name).version]
     return [name, load_method(name).version]
+
+
+def _open(module: ModuleType, known_as: str, name: str) -> Any:
+    """Return a module's method, made for the model that the name goes on with if it needs one."""
+    model = name.partition(":")[2]
+    if hasattr(module, "open_method"):
+        return module.open_method(model)
+    if model:
+        raise SettingsError(f"method {known_as} takes no model, got {name!r}")
+    return module.METHOD
 
 
 def _load_file(path: Path, name: str) -> Any:

@@ -28,8 +28,9 @@ NOT_ONE = 3
 
 
 def test_the_methods_are_the_files_of_the_folder():
-    assert method_names() == ["intensity", "local", "otsu"]
-    for name in method_names():
+    assert method_names() == ["cellpose", "intensity", "local", "otsu", "stardist"]
+    # The other two need a model each.
+    for name in ("intensity", "local", "otsu"):
         assert load_method(name).version >= 1
 
 
@@ -55,7 +56,11 @@ def test_a_changed_file_is_another_method(tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("magic", "must be one of intensity, local, otsu, or file.py:NAME, got 'magic'"),
+        (
+            "magic",
+            "must be one of cellpose, intensity, .*, or file.py:NAME, got 'magic'",
+        ),
+        ("otsu:weights", "method otsu takes no model, got 'otsu:weights'"),
         ("gone.py:METHOD", "file gone.py does not exist"),
         ("{own}:NOT_ONE", "is not a segmentation method"),
         ("{own}:MISSING", "is not a segmentation method"),

@@ -40,7 +40,10 @@ def settings(archive, **given):
     [
         ({"halo_px": 10}, "halo_px must be at least 107 .* got 10"),
         ({"core_px": 100}, "core_px must be a power of two from 64 to 16384, got 100"),
-        ({"method": "magic"}, "method must be one of intensity, local, otsu.* got 'magic'"),
+        (
+            {"method": "magic"},
+            "method must be one of cellpose, intensity.* got 'magic'",
+        ),
         ({"method": "gone.py:METHOD"}, "file .*gone.py does not exist"),
         (
             {"min_diameter_px": 9.0, "max_diameter_px": 8.0},
