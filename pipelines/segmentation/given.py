@@ -151,7 +151,7 @@ def blocks_of(window: Window, block_px: int) -> Iterator[Window]:
 
 def _same_instances(found: dict[Window, tuple[Window, Ids]]) -> set[tuple[int, int]]:
     """Pair instances of neighbouring blocks that agree where both were seen."""
-    same = set()
+    same: set[tuple[int, int]] = set()
     numbered = list(enumerate(found.items()))
     for number, (block, (shown, ids)) in numbered:
         for later, (other, (other_shown, other_ids)) in numbered[number + 1 :]:
