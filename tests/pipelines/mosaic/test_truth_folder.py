@@ -121,5 +121,5 @@ def test_what_cannot_be_learned_from_is_refused(folder, spoil, message):
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(SettingsError, match="--truth: folder .*gone does not exist"):
+    with pytest.raises(SettingsError, match=r"--truth: folder .*gone does not exist"):
         pair_truth(tmp_path / "gone")

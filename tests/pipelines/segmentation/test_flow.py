@@ -90,3 +90,40 @@ def test_a_worker_that_is_killed_from_outside_costs_no_tile(embedded_ray, archiv
     assert killed.is_set()
     assert json.loads(entry.result)["gaps"] == []
     assert here.instance_bytes(archive, "m") == here.instance_bytes(other, "m")
+
+
+def test_two_pools_write_the_same_bytes_as_one(embedded_ray, archive, tmp_path, here):
+    image = here.draw_discs((200, 150))
+    other = type(archive)(tmp_path / "other")
+    other.mosaics.mkdir(parents=True)
+    for place in (archive, other):
+        here.add_mosaic(place, "large", image)
+        here.add_mosaic(place, "one-tile", image[:60, :60])
+        here.add_mosaic(place, "another", image[60:110, :60])
+
+    segment(archive, here.settings, 1)
+    segment(other, here.settings, 1, network_pool=ActorPool(1))
+
+    for name in ("large", "one-tile", "another"):
+        assert here.instance_bytes(archive, name) == here.instance_bytes(other, name)
+    ours, theirs = (
+        read_rows(place, "particles").sort_by("particle_id") for place in (archive, other)
+    )
+    assert ours.num_rows > 20
+    assert ours == theirs
+    assert list(other.scratch.glob("segment/*/*.attempts")) == []
+
+
+def test_a_tile_that_kills_the_networks_actor_ends_in_quarantine_alone(embedded_ray, archive, here):
+    image = here.draw_discs((64, 300))
+    image[5, 295] = 252
+    here.add_mosaic(archive, "m", image)
+
+    (entry,) = segment(
+        archive, replace(here.settings, method=here.poison), 1, network_pool=ActorPool(1)
+    )
+
+    lost = read_entries(archive, "segment", status=QUARANTINED).values()
+    assert [(tile.reason, tile.attempts) for tile in lost] == [("its process died 3 times", 3)]
+    assert len(json.loads(entry.result)["gaps"]) == 1
+    assert json.loads(entry.result)["instances"] > 10
