@@ -21,7 +21,7 @@ from pipelines.segmentation.method import Method, load_method
 from pipelines.segmentation.scratch import Scratch, is_storage_full
 from pipelines.segmentation.settings import SegmentationSettings
 from pipelines.segmentation.survey import Survey
-from pipelines.segmentation.surveyor import Surveyor
+from pipelines.segmentation.opened import OpenMosaics
 from pipelines.segmentation.tile_task import (
     FAILED,
     FULL,
@@ -60,10 +60,10 @@ class HeightsFinder:
     settings: SegmentationSettings
     method: Method
     halo_px: int
-    _surveyor: Surveyor = field(init=False)
+    _opened: OpenMosaics = field(init=False)
 
     def __post_init__(self) -> None:
-        self._surveyor = Surveyor(self.method.lifts, self.settings)
+        self._opened = OpenMosaics(self.method.lifts, self.settings)
 
     def find(self, tasks: Sequence[TileTask]) -> Iterator[tuple[int, FoundHeights]]:
         """Yield the place of each task and its heights; whatever becomes of one, others go on."""
@@ -89,7 +89,7 @@ class HeightsFinder:
         while (attempts := scratch.begin_attempt(task.unit)) < MAX_ATTEMPTS:
             try:
                 # Whoever makes particles of the heights wants the survey too.
-                mosaic, survey = self._surveyor.look(task.mosaic_path, scratch, keep=True)
+                mosaic, survey = self._opened.look(task.mosaic_path, scratch, keep=True)
                 window = task.core.grown(self.halo_px, mosaic.info.shape)
                 return Look(survey.grey.working(mosaic.read(window)), window, survey), attempts
             except Exception as error:

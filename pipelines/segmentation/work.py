@@ -16,7 +16,7 @@ from pipelines.segmentation.painting import INSTANCES
 from pipelines.segmentation.parts import TileParts
 from pipelines.segmentation.scratch import Scratch, is_storage_full
 from pipelines.segmentation.settings import SegmentationSettings
-from pipelines.segmentation.surveyor import Surveyor
+from pipelines.segmentation.opened import OpenMosaics
 from pipelines.segmentation.tile_task import (
     DONE,
     EARLY,
@@ -42,12 +42,12 @@ class TileWorker:
     method: Method
     core_px: int
     halo_px: int
-    _surveyor: Surveyor = field(init=False)
+    _opened: OpenMosaics = field(init=False)
     _writers: dict[str, InstanceWriter] = field(default_factory=dict)
     _given_up: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self._surveyor = Surveyor(self.method.lifts, self.settings)
+        self._opened = OpenMosaics(self.method.lifts, self.settings)
 
     def take_tile(
         self, task: TileTask, *, paint: bool, found: FoundHeights | None = None
@@ -109,7 +109,7 @@ class TileWorker:
     def _work(
         self, task: TileTask, scratch: Scratch, found: FoundHeights | None
     ) -> tuple[str, bytes]:
-        mosaic, survey = self._surveyor.look(task.mosaic_path, scratch, keep=not task.alone)
+        mosaic, survey = self._opened.look(task.mosaic_path, scratch, keep=not task.alone)
         shape = mosaic.info.shape
         halo_px = self.halo_px if found is None else 1
         tile = Tile(0, task.core, task.core.grown(halo_px, shape))

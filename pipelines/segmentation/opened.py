@@ -15,7 +15,7 @@ MAX_OPEN = 8
 
 
 @dataclass
-class Surveyor:
+class OpenMosaics:
     """Opens mosaics and surveys them.
 
     Attributes
