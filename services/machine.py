@@ -32,7 +32,12 @@ SHARED_MEMORY_BYTES = 1 * GIB
 #: Ray opens several sockets per worker, Zarr a file per shard.
 OPEN_FILES = 4096
 
-PURPOSES = {"zarrs": "reads and writes Zarr two to five times faster"}
+PURPOSES = {
+    "zarrs": "reads and writes Zarr two to five times faster",
+    "cellpose": "segments with a Cellpose model of yours",
+    "stardist": "segments with a StarDist model of yours",
+    "tensorflow": "needed by stardist",
+}
 
 
 @dataclass(frozen=True)

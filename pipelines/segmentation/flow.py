@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import Any
 
 import pyarrow as pa
+import ray
 import ray.data
 
 from cluster.resources import ActorPool
@@ -13,6 +14,8 @@ from pipelines.archive import Archive
 from pipelines.ledger import Entry, ledger_writer
 from pipelines.segmentation.commits import Provenance
 from pipelines.segmentation.heights_finder import HeightsActor
+from pipelines.segmentation.look import BatchMethod
+from pipelines.segmentation.method import load_method
 from pipelines.segmentation.plan import SegmentationPlan
 from pipelines.segmentation.run import Job, Run
 from pipelines.segmentation.tile_task import TileResult
@@ -74,6 +77,42 @@ def segment_mosaics(
                 raise RuntimeError(f"none of {len(jobs)} tiles was finished in a whole pass")
     run.commits.flush()
     return run.commits.entries
+
+
+def plan_pools(
+    plan: SegmentationPlan, n_workers: int, n_network: int | None = None
+) -> tuple[ActorPool, ActorPool | None]:
+    """Share the connected cluster out between the actors of a segmentation.
+
+    Parameters
+    ----------
+    plan : SegmentationPlan
+        What is to be done.
+    n_workers : int
+        Processors to use.
+    n_network : int, optional
+        Actors for a network alone; by default one per accelerator for a method that gains by one,
+        and none elsewhere.
+
+    Returns
+    -------
+    pool : ActorPool
+        Actors that do everything, or all but the network's part.
+    network_pool : ActorPool or None
+        Actors that do the network's part.
+    """
+    n_gpus = int(ray.cluster_resources().get("GPU", 0))
+    if n_network is None:
+        n_network = n_gpus if isinstance(load_method(plan.settings.method), BatchMethod) else 0
+    if n_network == 0:
+        return ActorPool(n_workers), None
+    # Where processors are few, both kinds share them: each waits for the other now and then.
+    n_others = max(1, n_workers - n_network)
+    num_cpus = min(1.0, n_workers / (n_others + n_network))
+    gpus = n_gpus / n_network if n_gpus else 0.0
+    # More than one accelerator is nothing to an actor.
+    network = ActorPool(n_network, num_cpus=num_cpus, num_gpus=min(1.0, gpus))
+    return ActorPool(n_others, num_cpus=num_cpus), network
 
 
 def _stream(

@@ -10,18 +10,17 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.records import Window
+from pipelines.segmentation.look import BatchMethod, Look
 from pipelines.segmentation.method import Method, load_method
+from pipelines.segmentation.opened import OpenMosaics
 from pipelines.segmentation.scratch import Scratch, is_storage_full
 from pipelines.segmentation.settings import SegmentationSettings
-from pipelines.segmentation.survey import Survey
-from pipelines.segmentation.opened import OpenMosaics
 from pipelines.segmentation.tile_task import (
     FAILED,
     FULL,
@@ -32,25 +31,6 @@ from pipelines.segmentation.tile_task import (
 
 #: Pixels that are read before the method is asked about all of them together.
 PIXELS_AT_ONCE = 32 << 20
-
-
-class Look(NamedTuple):
-    """A window that a method is asked about: the arguments of ``Method.heights``."""
-
-    image: NDArray[Any]
-    window: Window
-    survey: Survey
-
-
-@runtime_checkable
-class BatchMethod(Method, Protocol):
-    """A method that answers for several windows at once, each as if it were the only one."""
-
-    def heights_of_all(
-        self, looks: Sequence[Look], settings: SegmentationSettings
-    ) -> Iterable[NDArray[np.uint16]]:
-        """Give the pixels of every window their heights, in the order of the windows."""
-        ...
 
 
 @dataclass

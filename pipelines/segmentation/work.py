@@ -12,11 +12,11 @@ from pipelines.mosaic.ome_zarr import InstanceWriter
 from pipelines.records import Tile
 from pipelines.segmentation.completion import begin_instances, solve, write_tile
 from pipelines.segmentation.method import Method, load_method
+from pipelines.segmentation.opened import OpenMosaics
 from pipelines.segmentation.painting import INSTANCES
 from pipelines.segmentation.parts import TileParts
 from pipelines.segmentation.scratch import Scratch, is_storage_full
 from pipelines.segmentation.settings import SegmentationSettings
-from pipelines.segmentation.opened import OpenMosaics
 from pipelines.segmentation.tile_task import (
     DONE,
     EARLY,

@@ -46,6 +46,7 @@ def write_segmenter_report(
     *,
     run_id: str,
     settings: Mapping[str, Any],
+    notes: Sequence[str] = (),
 ) -> Path:
     """Write what a comparison showed as ``reports/segmenters-RUN.html``.
 
@@ -61,20 +62,23 @@ def write_segmenter_report(
         Names the run and the file.
     settings : mapping
         All settings, JSON-like.
+    notes : sequence of str
+        What a reader should know before believing anything.
     """
     name = f"segmenters-{run_id}"
     figures = FigureFolder(archive.reports / name)
     n_images = sum(len(group.images) for group in groups)
-    failures = [f"{e.method.said} failed: {e.failure}" for e in entrants if e.failure]
+    told = [*notes]
+    told += [f"{e.method.said} failed: {e.failure}" for e in entrants if e.failure]
     if n_images < 10:
-        failures.append(f"{count(n_images, 'image')} alone: small differences mean nothing")
+        told.append(f"{count(n_images, 'image')} alone: small differences mean nothing")
     return write_page(
         archive,
         name,
         title="Segmentation methods compared",
         finished=datetime.now(UTC),
         run_id=run_id,
-        notes=failures,
+        notes=told,
         legend=COLOURS,
         tiles=_headline(groups),
         sections=[

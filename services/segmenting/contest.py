@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pipelines.segmenter.scores import Scores, score_pairs
 
 from pipelines.archive import MOSAIC_SUFFIX
 from pipelines.mosaic.ome_zarr import Mosaic, open_mosaic, write_mosaic
+from pipelines.mosaic.truth_folder import LEAST_IMAGES
 from pipelines.segmentation.method import load_method
 from pipelines.segmentation.settings import SegmentationSettings
 from pipelines.segmentation.whole import find_instances
-from pipelines.segmenter.scores import Scores, score_pairs
 from services.segmenting.images import KnownImage
 from services.segmenting.reference import Resolved
 
@@ -94,9 +95,7 @@ def laid_out(images: Iterable[KnownImage], folder: Path) -> Iterator[dict[str, M
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def enter(
-    method: Resolved, mosaics: dict[str, Mosaic], settings: SegmentationSettings
-) -> Entrant:
+def enter(method: Resolved, mosaics: dict[str, Mosaic], settings: SegmentationSettings) -> Entrant:
     """Let a method find the objects of all images; an error ends its part in the contest alone."""
     found: dict[str, Instances] = {}
     try:
@@ -134,6 +133,25 @@ def judge(images: Sequence[KnownImage], entrants: Sequence[Entrant]) -> list[Gro
         limits = (min(known), max(known)) if known else None
         groups.append(Group(limits, members, sorted(standings, key=lambda s: s.rank)))
     return [group for group in groups if group.standings]
+
+
+def unseen(
+    images: Sequence[KnownImage], methods: Sequence[Resolved]
+) -> tuple[list[KnownImage], int]:
+    """Leave out images that one of the methods was fitted on, if enough others remain.
+
+    Returns
+    -------
+    images : list of KnownImage
+        Those to compare on: all of them where fewer than two would remain.
+    n_seen : int
+        How many of these a method was fitted on: its scores are too good there.
+    """
+    known = frozenset[str]().union(*(method.seen for method in methods))
+    new = [image for image in images if image.digest not in known]
+    if len(new) >= LEAST_IMAGES:
+        return new, 0
+    return list(images), len(images) - len(new)
 
 
 def by_pixel_size(images: Sequence[KnownImage]) -> list[list[KnownImage]]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.archive import Archive
+from pipelines.digests import digest_array
 from pipelines.mosaic.ome_zarr import has_instances, open_instances, open_mosaic
 from pipelines.mosaic.tiling import blocks
 from pipelines.mosaic.truth_folder import TrueImage, read_truth
@@ -46,6 +47,11 @@ class KnownImage:
     grey: NDArray[Any]
     instances: NDArray[np.uint32]
     pixel_size_nm: float | None
+
+    @property
+    def digest(self) -> str:
+        """What tells its grey values from others."""
+        return digest_array(self.grey)
 
     @classmethod
     def of(cls, image: TrueImage, pixel_size_nm: float | None) -> "KnownImage":

@@ -1,7 +1,7 @@
 """From what a user calls a method to the model's folder, if the model fits the images."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipelines.archive import Archive
@@ -27,11 +27,14 @@ class Resolved:
         ``learned:NAME/VERSION``, or as it was given.
     weights_digest : str
         Of a learned one.
+    seen : frozenset of str
+        Digests of the images that it was fitted on.
     """
 
     method: str
     said: str
     weights_digest: str = ""
+    seen: frozenset[str] = field(default=frozenset(), repr=False)
 
     @property
     def reference(self) -> str:
@@ -146,6 +149,7 @@ def _resolve_learned(archive: Archive, rest: str, tracking_uri: str | None) -> R
     if not rest:
         raise SettingsError(f"--method {LEARNED} needs a segmenter: {LEARNED}:NAME")
     from pipelines.segmentation.learned.model_folder import CONFIG_FILE, read_model_folder
+
     from services.segmenter_registry import load_segmenter
 
     if (folder := Path(rest).resolve()).joinpath(CONFIG_FILE).is_file():
@@ -157,4 +161,5 @@ def _resolve_learned(archive: Archive, rest: str, tracking_uri: str | None) -> R
         f"{LEARNED}:{model.folder.resolve()}",
         f"{LEARNED}:{model.name}/{model.version}",
         str(model.config["weights_digest"]),
+        frozenset(model.card.get("seen", ())),
     )

@@ -2,12 +2,15 @@
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pipelines.segmenter.material import write_source
+from pipelines.segmenter.scenes import draw_scene
+from pipelines.segmenter.weak_masks import draw_weak_masks
 
 from pipelines.archive import Archive
 from pipelines.digests import digest_array, digest_file, digest_json
@@ -15,10 +18,8 @@ from pipelines.errors import SettingsError
 from pipelines.mosaic.ome_zarr import open_mosaic
 from pipelines.mosaic.sources import source_digest
 from pipelines.mosaic.truth_folder import pair_truth
-from pipelines.segmenter.plan import Source
-from pipelines.segmenter.scenes import draw_scene
-from pipelines.segmenter.weak_masks import RESULT_VERSION as WEAK_VERSION
-from pipelines.segmenter.weak_masks import weak_masks
+from pipelines.segmenter.plan import RESULT_VERSION as FIT_VERSION
+from pipelines.segmenter.plan import Kind, Source
 from services.progress import Progress
 from services.segmenting.images import (
     TRUTH,
@@ -62,7 +63,7 @@ class Inputs:
         """Return what tells these inputs from others, by the digests of files."""
         pairs = pair_truth(self.folder) if self.folder is not None else []
         return {
-            "version": RESULT_VERSION,
+            "versions": [RESULT_VERSION, FIT_VERSION],
             "folder": [
                 [source.name, source_digest(source.path), digest_file(path)]
                 for source, path in pairs
@@ -78,7 +79,6 @@ class Inputs:
             "weak_mosaics": {
                 name: open_mosaic(archive.mosaic(name)).info.digest for name in self.weak_mosaics
             },
-            "weak_version": WEAK_VERSION if self.weak_mosaics else None,
             "simulated": [self.n_simulated, self.seed] if self.n_simulated else None,
         }
 
@@ -159,24 +159,17 @@ def write_sources(archive: Archive, inputs: Inputs, folder: Path) -> Sources:
     return found
 
 
-def _weak(
-    archive: Archive, names: Sequence[str]
-) -> Iterator[tuple[KnownImage, NDArray[np.uint8]]]:
+def _weak(archive: Archive, names: Sequence[str]) -> Iterator[tuple[KnownImage, NDArray[np.uint8]]]:
     if not names:
         return
     images = list(mosaic_images(archive, names))
     progress = Progress("weak masks", len(images), unit="windows")
     for image in images:
-        masks = weak_masks(image.grey)
+        masks = draw_weak_masks(image.grey)
         progress.advance()
-        # Where no method finds anything, nothing is to be learned but that there is nothing.
-        yield (
-            KnownImage(
-                image.name, image.group, image.grey, masks.instances.astype(np.uint32),
-                image.pixel_size_nm,
-            ),
-            masks.confidence,
-        )  # fmt: skip
+        # Where no method finds anything, perhaps all of them are wrong.
+        if masks.instances.any():
+            yield replace(image, instances=masks.instances.astype(np.uint32)), masks.confidence
 
 
 def _simulated(n: int, seed: int) -> Iterator[KnownImage]:
@@ -189,26 +182,22 @@ def _simulated(n: int, seed: int) -> Iterator[KnownImage]:
 def _write(
     folder: Path,
     found: Sources,
-    kind: str,
+    kind: Kind,
     image: KnownImage,
     confidence: NDArray[np.uint8] | None = None,
 ) -> None:
-    number = len(found.sources)
-    arrays = {"image": image.grey, "instances": image.instances.astype(np.int32)}
-    if confidence is not None:
-        arrays["confidence"] = confidence
-    paths = {part: folder / f"{number:05d}-{part}.npy" for part in arrays}
-    for part, array in arrays.items():
-        np.save(paths[part], array)
     found.sources.append(
-        Source(
-            name=image.name,
-            kind=kind,  # type: ignore[arg-type]
+        write_source(
+            folder,
+            image.name,
+            kind,
+            image.grey,
+            image.instances,
+            confidence=confidence,
             group=image.group,
             pixel_size_nm=image.pixel_size_nm,
-            **paths,
         )
     )
     found.mosaics[image.name] = digest_array(image.grey)
-    masks = [digest_array(array) for part, array in arrays.items() if part != "image"]
-    found.masks[image.name] = digest_json(masks)
+    believed = [] if confidence is None else [digest_array(confidence)]
+    found.masks[image.name] = digest_json([digest_array(image.instances), *believed])

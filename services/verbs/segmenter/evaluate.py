@@ -41,9 +41,7 @@ class Settings(ArchiveSettings):
     object_px: float | None = Field(
         None, ge=2, le=512, description="width of the typical object; estimated by default"
     )
-    force: bool = Field(
-        False, description="also segmenters that were fitted on other pixel sizes"
-    )
+    force: bool = Field(False, description="also segmenters that were fitted on other pixel sizes")
     tracking_uri: str | None = Field(
         None, description="MLflow server; by default a database in the archive"
     )
@@ -64,12 +62,15 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
     wait_politely()
     tracking.warm()
     from services.segmenting.choice import remember
-    from services.segmenting.contest import judge
+    from services.segmenting.contest import judge, unseen
     from services.segmenting.images import folder_images
     from services.versions import code_version
 
     images = list(folder_images(settings.truth, settings.pixel_size_nm))
     methods = _methods(archive, settings, images)
+    n_given = len(images)
+    images, n_seen = unseen(images, methods)
+    notes = _say(n_given, len(images), n_seen)
     with tracking.track_run(
         archive,
         "segmenter evaluate",
@@ -80,20 +81,21 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
         groups = judge(images, entrants)
         if not groups:
             raise SettingsError(f"no method could be used: {entrants[0].failure}")
-        report = _report(archive, groups, entrants, run.run_id, settings)
+        report = _report(archive, groups, entrants, run.run_id, settings, notes)
         choices = [_choice(group, report) for group in groups]
         remember(archive, choices, run_id=run.run_id, code_version=code_version())
         _mark(archive, choices, settings)
         for group in groups:
             for standing in group.standings:
                 prefix = _key(standing, group, groups)
-                    run.metrics({f"{prefix}/{k}": v for k, v in _metrics(standing).items()})
+                run.metrics({f"{prefix}/{k}": v for k, v in _metrics(standing).items()})
         run.tags({"best": {choice.group: choice.method for choice in choices}})
     best = groups[0].best
     return Outcome(
         "evaluated",
         {
             "images": len(images),
+            "seen_images": n_seen,
             "objects": sum(group.best.scores.n_truth for group in groups),
             "methods": len(entrants),
             "best": best.entrant.method.said,
@@ -143,9 +145,7 @@ def _methods(
     return found
 
 
-def _check_fit(
-    method: "Resolved", images: "Sequence[KnownImage]", settings: Settings
-) -> None:
+def _check_fit(method: "Resolved", images: "Sequence[KnownImage]", settings: Settings) -> None:
     from services.segmenting.reference import check_fit
 
     if not settings.force:
@@ -180,19 +180,41 @@ def _report(
     entrants: "Sequence[Entrant]",
     run_id: str,
     settings: Settings,
+    notes: "Sequence[str]",
 ) -> Path:
     from services.report.segmenters import write_segmenter_report
 
     return write_segmenter_report(
-        archive, groups, entrants, run_id=run_id, settings=settings.model_dump(mode="json")
+        archive,
+        groups,
+        entrants,
+        run_id=run_id,
+        settings=settings.model_dump(mode="json"),
+        notes=notes,
     )
+
+
+def _say(n_given: int, n_used: int, n_seen: int) -> list[str]:
+    """Tell which images were left out because a segmenter learned from them, or should be."""
+    notes = []
+    if n_used < n_given:
+        n_out = n_given - n_used
+        notes.append(f"left out: {n_out} of {n_given} images, for a segmenter learned from them")
+    if n_seen:
+        notes.append(
+            f"{n_seen} of the {n_used} images were learned from by a segmenter, so its scores are "
+            "too good: judge it on others"
+        )
+    for text in notes:
+        note(text)
+    return notes
 
 
 def _choice(group: "Group", report: Path) -> "Choice":
     """Say what a group's best method is, by a name that means the same tomorrow."""
     import numpy as np
-
     from pipelines.segmentation.learned.widths import instance_areas, typical_width_px
+
     from services.segmenting.choice import Choice
 
     widths = [typical_width_px(instance_areas(image.instances)) for image in group.images]

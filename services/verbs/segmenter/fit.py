@@ -186,7 +186,7 @@ def _fit_and_register(
             n_workers=settings.train_workers,
             report=lambda _: progress.advance(),
         )
-    card = _card(settings, sources, result)
+    card = _card(settings, plan, sources, result)
     run.tags({name: value for name, value in card.items() if name not in ("settings", "history")})
     for name, digest in result.digests.items():
         run.dataset(name, digest, source=f"segmenter/{name}", context="training")
@@ -208,10 +208,16 @@ def _fit_and_register(
     }
 
 
-def _card(settings: Settings, sources: "Sources", result: "FitResult") -> dict[str, Any]:
+def _card(
+    settings: Settings, plan: "FitPlan", sources: "Sources", result: "FitResult"
+) -> dict[str, Any]:
     """Gather what a result must carry."""
+    from pipelines.segmenter.fit import split_held_out
+
     from services.versions import code_version, library_versions
 
+    held_out = split_held_out(plan)
+    seen = [source.name for source in plan.sources if source.group not in held_out]
     return {
         "seed": settings.seed,
         "settings": settings.model_dump(mode="json"),
@@ -220,6 +226,9 @@ def _card(settings: Settings, sources: "Sources", result: "FitResult") -> dict[s
         "mosaics": sources.mosaics,
         "masks": sources.masks,
         "images": dict(sources.counts),
+        # So that nobody is judged by what it learned from.
+        "seen": sorted({sources.mosaics[name] for name in seen}),
+        "held_out": sorted(held_out),
         "plan_digest": result.digests["plan"],
         "data_digest": result.digests["data"],
         "weights_digest": result.digests["weights"],

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.segmentation.heights_finder import BatchMethod, HeightsFinder
+from pipelines.segmentation.heights_finder import HeightsFinder
+from pipelines.segmentation.look import BatchMethod
 from pipelines.segmentation.method import load_method
 from pipelines.segmentation.methods.otsu import Otsu
 from pipelines.segmentation.plan import plan_segmentation
