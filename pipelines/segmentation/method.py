@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import pkgutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -16,6 +17,9 @@ from pipelines.segmentation import methods
 from pipelines.segmentation.overview import Overview
 from pipelines.segmentation.settings import SegmentationSettings
 from pipelines.segmentation.survey import Survey
+
+#: What the name of a fitted segmenter begins with; its folder follows.
+LEARNED = "learned:"
 
 
 @runtime_checkable
@@ -64,38 +68,81 @@ class Method(Protocol):
         ...
 
 
+@runtime_checkable
+class Surveyor(Method, Protocol):
+    """A method that wants to know more of a mosaic than background and threshold."""
+
+    def traits(self, overview: Overview) -> Mapping[str, float]:
+        """Return numbers that every tile of the mosaic is to be judged by."""
+        ...
+
+    def reach_px(self, survey: Survey, settings: SegmentationSettings) -> int:
+        """Return how far heights may depend on others in this mosaic: at most ``support_px``."""
+        ...
+
+
+def traits_of(method: Method) -> Callable[[Overview], Mapping[str, float]] | None:
+    """Return what a method wants to know of a mosaic, if anything."""
+    return method.traits if isinstance(method, Surveyor) else None
+
+
 def method_names() -> list[str]:
     """Return the names of the methods that come with the program."""
     return sorted(module.name for module in pkgutil.iter_modules(methods.__path__))
 
 
 def load_method(name: str) -> Method:
-    """Return the method of this name, or the object ``NAME`` for ``path/to/file.py:NAME``.
+    """Return the method of this name.
+
+    ``path/to/file.py:NAME`` is the object ``NAME`` in a file; ``learned:path/to/folder`` is
+    a segmenter that was fitted before, by the folder that holds it.
 
     Raises
     ------
     SettingsError
         If there is none, or it is not a method.
+    ModelError
+        If a fitted segmenter cannot be read.
     """
     path, _, attribute = name.rpartition(":")
-    if path.endswith(".py"):
+    if name.startswith(LEARNED):
+        # Here, because others need not wait for torch.
+        from pipelines.segmentation.learned.method import LearnedMethod
+
+        found: Any = LearnedMethod.open(_model_folder(name))
+    elif path.endswith(".py"):
         found = getattr(_load_file(Path(path), name), attribute, None)
     elif name in method_names():
         found = importlib.import_module(f"{methods.__name__}.{name}").METHOD
     else:
         known = ", ".join(method_names())
-        raise SettingsError(f"method must be one of {known}, or file.py:NAME, got {name!r}")
+        raise SettingsError(
+            f"method must be one of {known}, {LEARNED}FOLDER or file.py:NAME, got {name!r}"
+        )
     if not isinstance(found, Method):
         raise SettingsError(f"method {name!r} is not a segmentation method (see method.Method)")
     return found
 
 
 def method_identity(name: str) -> list[Any]:
-    """Return what tells one method from another: for a file, also its content."""
+    """Return what tells one method from another: for a file or a model, its content."""
     path, _, attribute = name.rpartition(":")
+    if name.startswith(LEARNED):
+        from pipelines.segmentation.learned.method import VERSION
+        from pipelines.segmentation.learned.model_folder import read_card
+
+        # Wherever it lies and whatever it is called.
+        return [LEARNED, VERSION, read_card(_model_folder(name)).identity]
     if path.endswith(".py"):
         return [attribute, load_method(name).version, digest_file(Path(path))]
     return [name, load_method(name).version]
+
+
+def _model_folder(name: str) -> Path:
+    folder = Path(name.removeprefix(LEARNED))
+    if not folder.is_dir():
+        raise SettingsError(f"method {name!r}: there is no model folder {folder}")
+    return folder
 
 
 def _load_file(path: Path, name: str) -> Any:

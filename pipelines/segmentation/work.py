@@ -12,7 +12,7 @@ import cv2
 from pipelines.mosaic.ome_zarr import InstanceWriter, Mosaic, open_mosaic
 from pipelines.records import Tile, Window
 from pipelines.segmentation.completion import begin_instances, solve, write_tile
-from pipelines.segmentation.method import Method, load_method
+from pipelines.segmentation.method import Method, Surveyor, load_method, traits_of
 from pipelines.segmentation.painting import INSTANCES
 from pipelines.segmentation.parts import TileParts
 from pipelines.segmentation.scratch import Scratch, is_storage_full
@@ -149,7 +149,11 @@ class TileWorker:
     def _work(self, task: TileTask, scratch: Scratch) -> tuple[str, bytes]:
         mosaic, survey = self._look(task, scratch)
         shape = mosaic.info.shape
-        tile = Tile(0, task.core, task.core.grown(self.halo_px, shape))
+        halo_px = self.halo_px
+        if isinstance(self.method, Surveyor):
+            # The halo is for any mosaic; this one may need much less.
+            halo_px = min(halo_px, self.method.reach_px(survey, self.settings))
+        tile = Tile(0, task.core, task.core.grown(halo_px, shape))
         image = survey.grey.working(mosaic.read(tile.window))
         heights = self.method.heights(image, tile.window, survey, self.settings)
         parts = segment_tile(heights, image, tile, shape, self.settings.split_rule)
@@ -167,7 +171,9 @@ class TileWorker:
             mosaic = open_mosaic(Path(task.mosaic_path))
             survey = scratch.read_survey()
             if survey is None:
-                survey = survey_mosaic(mosaic, self.method.lifts, self.settings)
+                survey = survey_mosaic(
+                    mosaic, self.method.lifts, self.settings, traits_of(self.method)
+                )
                 if not task.alone:
                     scratch.write_survey(survey)
             while len(self._open) >= MAX_OPEN:

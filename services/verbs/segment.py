@@ -24,7 +24,8 @@ class Settings(ClusterSettings):
 
     mosaic: str = Field("*", description="only mosaics whose name fits this pattern")
     method: str = Field(
-        "otsu", description="otsu, local, intensity, or file.py:NAME for a method of your own"
+        "otsu",
+        description="otsu, local, intensity, learned:FOLDER, or file.py:NAME of your own",
     )
     polarity: Literal["auto", "bright", "dark"] = Field(
         "auto", description="whether particles are brighter or darker than their surroundings"
@@ -56,6 +57,12 @@ class Settings(ClusterSettings):
         0.3, ge=0, le=1, description="smallest one kept, as a share of the typical; 0 for all"
     )
     clear_border: bool = Field(False, description="drop particles at the mosaic's edge")
+    object_px: float | None = Field(
+        None,
+        ge=2,
+        le=512,
+        description="width of the typical object, for learned methods; estimated",
+    )
     core_px: int = Field(
         2048, ge=64, le=16384, description="edge of a tile: a power of two; not of the result"
     )
@@ -135,7 +142,9 @@ def segmentation_settings(settings: Settings) -> "SegmentationSettings":
 
     values = {f.name: getattr(settings, f.name) for f in fields(SegmentationSettings)}
     path, _, name = settings.method.rpartition(":")
+    # Workers run in other folders.
     if path.endswith(".py"):
-        # Workers run in other folders.
         values["method"] = f"{Path(path).resolve()}:{name}"
+    elif path == "learned":
+        values["method"] = f"{path}:{Path(name).resolve()}"
     return SegmentationSettings(**values)
