@@ -86,7 +86,8 @@ class GivenInstances:
         return plateaus(found, window)
 
     def _context_px(self, settings: SegmentationSettings) -> int:
-        return max(self.context_px, math.ceil(settings.max_diameter_px or 0))
+        widest = max(settings.max_diameter_px or 0, 2 * (settings.object_px or 0))
+        return max(self.context_px, math.ceil(widest))
 
     def _find(self, levels: NDArray[np.float32], settings: SegmentationSettings) -> Ids:
         key = digest_array(levels)

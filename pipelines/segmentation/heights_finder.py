@@ -43,7 +43,7 @@ class HeightsFinder:
     _opened: OpenMosaics = field(init=False)
 
     def __post_init__(self) -> None:
-        self._opened = OpenMosaics(self.method.lifts, self.settings)
+        self._opened = OpenMosaics(self.method, self.settings)
 
     def find(self, tasks: Sequence[TileTask]) -> Iterator[tuple[int, FoundHeights]]:
         """Yield the place of each task and its heights; whatever becomes of one, others go on."""
@@ -70,7 +70,7 @@ class HeightsFinder:
             try:
                 # Whoever makes particles of the heights wants the survey too.
                 mosaic, survey = self._opened.look(task.mosaic_path, scratch, keep=True)
-                window = task.core.grown(self.halo_px, mosaic.info.shape)
+                window = self._opened.window(task.core, mosaic, survey, self.halo_px)
                 return Look(survey.grey.working(mosaic.read(window)), window, survey), attempts
             except Exception as error:
                 reason = f"{type(error).__name__}: {error}"

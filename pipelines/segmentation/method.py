@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import pkgutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, runtime_checkable
@@ -18,6 +19,9 @@ from pipelines.segmentation.overview import Overview
 from pipelines.segmentation.plug_ins import plug_in_identity
 from pipelines.segmentation.settings import SegmentationSettings
 from pipelines.segmentation.survey import Survey
+
+#: What the name of a fitted segmenter begins with; its folder follows.
+LEARNED = "learned:"
 
 
 @runtime_checkable
@@ -66,6 +70,24 @@ class Method(Protocol):
         ...
 
 
+@runtime_checkable
+class Surveyor(Method, Protocol):
+    """A method that wants to know more of a mosaic than background and threshold."""
+
+    def traits(self, overview: Overview) -> Mapping[str, float]:
+        """Return numbers that every tile of the mosaic is to be judged by."""
+        ...
+
+    def reach_px(self, survey: Survey, settings: SegmentationSettings) -> int:
+        """Return how far heights may depend on others in this mosaic: at most ``support_px``."""
+        ...
+
+
+def traits_of(method: Method) -> Callable[[Overview], Mapping[str, float]] | None:
+    """Return what a method wants to know of a mosaic, if anything."""
+    return method.traits if isinstance(method, Surveyor) else None
+
+
 def method_names() -> list[str]:
     """Return the names of the methods that come with the program."""
     return sorted(module.name for module in pkgutil.iter_modules(methods.__path__))
@@ -74,34 +96,47 @@ def method_names() -> list[str]:
 def load_method(name: str) -> Method:
     """Return the method of this name.
 
-    Parameters
-    ----------
-    name : str
-        A name in `methods`; ``NAME:PATH`` for one that needs a model; ``path/to/file.py:NAME``
-        for the object ``NAME`` in a file.
+    ``path/to/file.py:NAME`` is the object ``NAME`` in a file; ``learned:path/to/folder`` is
+    a segmenter that was fitted before, by the folder that holds it; other names with a path are
+    of methods that need a model of the user's.
 
     Raises
     ------
     SettingsError
         If there is none, or it is not a method.
+    ModelError
+        If a fitted segmenter cannot be read.
     """
     path, _, attribute = name.rpartition(":")
-    if path.endswith(".py"):
+    if name.startswith(LEARNED):
+        # Here, because others need not wait for torch.
+        from pipelines.segmentation.learned.method import LearnedMethod
+
+        found: Any = LearnedMethod.open(_model_folder(name))
+    elif path.endswith(".py"):
         found = getattr(_load_file(Path(path), name), attribute, None)
     elif (known_as := name.partition(":")[0]) in method_names():
         module = importlib.import_module(f"{methods.__name__}.{known_as}")
         found = _open(module, known_as, name)
     else:
         known = ", ".join(method_names())
-        raise SettingsError(f"method must be one of {known}, or file.py:NAME, got {name!r}")
+        raise SettingsError(
+            f"method must be one of {known}, {LEARNED}FOLDER or file.py:NAME, got {name!r}"
+        )
     if not isinstance(found, Method):
         raise SettingsError(f"method {name!r} is not a segmentation method (see method.Method)")
     return found
 
 
 def method_identity(name: str) -> list[Any]:
-    """Return what tells one method from another: for a file or a model, also its content."""
+    """Return what tells one method from another: for a file or a model, its content."""
     path, _, attribute = name.rpartition(":")
+    if name.startswith(LEARNED):
+        from pipelines.segmentation.learned.method import VERSION
+        from pipelines.segmentation.learned.model_folder import read_card
+
+        # Wherever it lies and whatever it is called.
+        return [LEARNED, VERSION, read_card(_model_folder(name)).identity]
     if path.endswith(".py"):
         return [attribute, load_method(name).version, digest_file(Path(path))]
     known_as, _, model = name.partition(":")
@@ -118,6 +153,13 @@ def _open(module: ModuleType, known_as: str, name: str) -> Any:
     if model:
         raise SettingsError(f"method {known_as} takes no model, got {name!r}")
     return module.METHOD
+
+
+def _model_folder(name: str) -> Path:
+    folder = Path(name.removeprefix(LEARNED))
+    if not folder.is_dir():
+        raise SettingsError(f"method {name!r}: there is no model folder {folder}")
+    return folder
 
 
 def _load_file(path: Path, name: str) -> Any:

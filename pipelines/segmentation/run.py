@@ -10,7 +10,7 @@ from pipelines.mosaic.ome_zarr import InstanceWriter
 from pipelines.segmentation import tile_task
 from pipelines.segmentation.commits import Commits, Provenance, record_tile
 from pipelines.segmentation.completion import Solution, begin_instances, solve
-from pipelines.segmentation.method import load_method
+from pipelines.segmentation.method import load_method, traits_of
 from pipelines.segmentation.parts import TileParts
 from pipelines.segmentation.plan import MosaicPlan, SegmentationPlan, TilePlan
 from pipelines.segmentation.survey import Survey, survey_mosaic
@@ -164,7 +164,8 @@ class Standing:
             # Perhaps nothing of the mosaic can be read, so it cannot be surveyed either.
             survey = Survey.blank(mosaic.info.shape)
         elif survey is None:
-            survey = survey_mosaic(mosaic, load_method(settings.method).lifts, settings)
+            method = load_method(settings.method)
+            survey = survey_mosaic(mosaic, method.lifts, settings, traits_of(method))
         self.solution = solve(mosaic.info, self.plan.segmentation, parts, gaps, survey, settings)
         self._writer = begin_instances(mosaic, self.solution, settings, self._whole.core_px)
         units = [task.unit for task in present]

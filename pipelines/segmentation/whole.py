@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pipelines.mosaic.ome_zarr import Mosaic
 from pipelines.records import Tile, Window
 from pipelines.segmentation.measure import choose_particles
-from pipelines.segmentation.method import Method
+from pipelines.segmentation.method import Method, traits_of
 from pipelines.segmentation.painting import paint
 from pipelines.segmentation.settings import SegmentationSettings
 from pipelines.segmentation.stitching import stitch
@@ -37,7 +37,7 @@ def find_instances(
     """
     shape = mosaic.info.shape
     whole = Window(0, 0, *shape)
-    survey = survey_mosaic(mosaic, method.lifts, settings)
+    survey = survey_mosaic(mosaic, method.lifts, settings, traits_of(method))
     image: NDArray[Any] = survey.grey.working(mosaic.read(whole))
     heights = method.heights(image, whole, survey, settings)
     parts = segment_tile(heights, image, Tile(0, whole, whole), shape, settings.split_rule)

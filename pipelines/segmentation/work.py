@@ -47,7 +47,7 @@ class TileWorker:
     _given_up: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self._opened = OpenMosaics(self.method.lifts, self.settings)
+        self._opened = OpenMosaics(self.method, self.settings)
 
     def take_tile(
         self, task: TileTask, *, paint: bool, found: FoundHeights | None = None
@@ -111,8 +111,11 @@ class TileWorker:
     ) -> tuple[str, bytes]:
         mosaic, survey = self._opened.look(task.mosaic_path, scratch, keep=not task.alone)
         shape = mosaic.info.shape
-        halo_px = self.halo_px if found is None else 1
-        tile = Tile(0, task.core, task.core.grown(halo_px, shape))
+        if found is None:
+            window = self._opened.window(task.core, mosaic, survey, self.halo_px)
+        else:
+            window = task.core.grown(1, shape)
+        tile = Tile(0, task.core, window)
         image = survey.grey.working(mosaic.read(tile.window))
         if found is None:
             heights = self.method.heights(image, tile.window, survey, self.settings)

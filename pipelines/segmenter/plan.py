@@ -89,17 +89,21 @@ class FitPlan:
     held_out_share : float
         Share of the groups of hand-drawn sources that are kept back to measure with; at least
         one group where it is not 0. The model is never fitted on them.
+    start : Path or None
+        Folder of a model whose weights to begin with, of the same width and working scale;
+        random ones by default. A model of simulated scenes learns a new sample in a fraction of
+        the time, and from fewer masks.
     seed : int
         Of everything that is drawn.
     """
 
     sources: Sequence[Source]
-    object_px: float = 24.0
+    object_px: float = 18.0
     width: Literal["slim", "wide"] = "slim"
     n_epochs: int = 20
     steps_per_epoch: int = 25
-    batch_size: int = 16
-    patch_px: int = 128
+    batch_size: int = 8
+    patch_px: int = 96
     learning_rate: float = 3e-3
     weight_decay: float = 0.02
     shares: Mapping[str, float] = field(
@@ -110,6 +114,7 @@ class FitPlan:
     copy_paste: float = 0.3
     correct_early: bool = True
     held_out_share: float = 0.0
+    start: Path | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -144,6 +149,7 @@ class FitPlan:
                 source[name] = None if source[name] is None else str(source[name])
         plain["sources"] = list(plain["sources"])
         plain["shares"] = dict(self.shares)
+        plain["start"] = None if self.start is None else str(self.start)
         return {**plain, "result_version": RESULT_VERSION}
 
     @property

@@ -28,7 +28,9 @@ class Cellpose:
                 gpu=bool(core.use_gpu()), pretrained_model=str(self.path)
             )
         # Scaled by itself, the noise of an empty block would look like particles.
-        masks, *_ = self._model.eval(levels, diameter=None, channels=[0, 0], normalize=False)
+        masks, *_ = self._model.eval(
+            levels, diameter=settings.object_px, channels=[0, 0], normalize=False
+        )
         found: NDArray[Any] = masks
         return found
 

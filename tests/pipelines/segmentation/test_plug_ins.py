@@ -39,7 +39,9 @@ class CellposeModel:
         normalize=True, invert=False, rescale=None, diameter=None, flow_threshold=0.4,
         cellprob_threshold=0.0, do_3D=False, anisotropy=None,
     ):  # fmt: skip
-        CALLS.append(("eval", {"normalize": normalize, "dtype": x.dtype.name}))
+        CALLS.append(
+            ("eval", {"normalize": normalize, "diameter": diameter, "dtype": x.dtype.name})
+        )
         return label(x > 0.5).astype(np.uint16), [x, x, x], np.zeros(256, np.float32)
 
 

@@ -1,0 +1,321 @@
+"""``python -m tests.benchmarks.bench_segmenter DATA [--only NAME]``: what a segmenter learns.
+
+Every fold of every experiment is fitted, measured and written down by itself, so an interrupted
+run goes on, and whoever has more time lets more of them run. ``--only dsb2018/0`` runs one fold.
+DATA holds dsb2018, emps and stem-np-boxes; figures go to ``segmenter.json`` and the README.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipelines.randomness import generator
+from pipelines.segmentation.learned.images import Segmenter
+from pipelines.segmentation.learned.widths import instance_areas, typical_width_px
+from pipelines.segmenter.box_masks import draw_box_masks
+from pipelines.segmenter.fit import fit_on_team, read_result
+from pipelines.segmenter.material import write_scenes, write_source, write_weak_sources
+from pipelines.segmenter.plan import FitPlan, Source
+from pipelines.segmenter.scores import Scores, score_pairs
+from pipelines.segmenter.weak_masks import RECIPES, draw_weak_masks, segment_by
+from pipelines.training.team import Team
+from tests.benchmarks.record import HERE, machine
+
+RESULTS = HERE / "segmenter.json"
+BEGIN, END = "<!-- segmenter: begin -->", "<!-- segmenter: end -->"
+N_FOLDS = 5
+N_SCENES = 240
+#: Steps of a fit: of the first one on scenes alone, and of those that begin with its weights.
+BASE_STEPS = 1000
+STEPS = {"dsb2018": 200, "emps": 150, "joint": 250, "few": 100, "weak": 300, "stem": 120}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image with its truth, whichever there is."""
+
+    name: str
+    image: NDArray[Any]
+    instances: NDArray[np.int32]
+    boxes: list[tuple[float, float, float, float]] = field(default_factory=list)
+
+    @property
+    def stained(self) -> bool:
+        """Whether objects are dark on bright."""
+        return bool(np.median(self.image) > 100)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where images are, and where fits and figures go."""
+
+    data: Path
+    work: Path
+
+    def pictures(self, name: str) -> list[Picture]:
+        masks = {"dsb2018": "labels", "emps": "segmaps"}[name]
+        found = []
+        for path in sorted((self.data / name / "images").glob("*.png")):
+            instances = cv2.imread(str(self.data / name / masks / path.name), -1).astype(np.int32)
+            found.append(Picture(path.stem[:12], read_grey(path), instances))
+        # Both kinds in every fold.
+        return sorted(found, key=lambda p: (p.stained, p.name)) if name == "dsb2018" else found
+
+    def boxed(self) -> list[Picture]:
+        folder = self.data / "stem-np-boxes"
+        found = []
+        for path in sorted((folder / "images").glob("*.jpg")):
+            image = read_grey(path)
+            height, width = image.shape
+            boxes = []
+            for line in (folder / "labels" / f"{path.stem}.txt").read_text().splitlines():
+                _, x, y, w, h = (float(word) for word in line.split())
+                boxes.append(
+                    (
+                        (y - h / 2) * height,
+                        (x - w / 2) * width,
+                        (y + h / 2) * height,
+                        (x + w / 2) * width,
+                    )
+                )
+            found.append(Picture(path.stem, image, np.zeros(image.shape, np.int32), boxes))
+        return found
+
+    def truth_sources(self, name: str) -> list[Source]:
+        folder = self.work / "sources"
+        return [
+            write_source(folder, f"{name}-{p.name}", "truth", p.image, p.instances)
+            for p in self.pictures(name)
+        ]
+
+    def scenes(self) -> list[Source]:
+        return write_scenes(self.work / "sources", N_SCENES, seed=1)
+
+    def fit(self, name: str, plan: FitPlan) -> Path:
+        folder = self.work / "fits" / name
+        fit_on_team(plan, folder, Team())
+        return read_result(folder).model
+
+    def base(self) -> Path:
+        return self.fit("base", plan_of(self.scenes(), BASE_STEPS))
+
+    def started(self, name: str, sources: Sequence[Source], n_steps: int, **more: Any) -> Path:
+        return self.fit(name, plan_of(sources, n_steps, start=self.base(), **more))
+
+
+def read_grey(path: Path) -> NDArray[Any]:
+    image = cv2.imread(str(path), -1)
+    return cv2.cvtColor(image[..., :3], cv2.COLOR_BGR2GRAY) if image.ndim == 3 else image
+
+
+def plan_of(sources: Sequence[Source], n_steps: int, **more: Any) -> FitPlan:
+    n_epochs = max(1, round(n_steps / 50))
+    return FitPlan(tuple(sources), n_epochs=n_epochs, steps_per_epoch=n_steps // n_epochs, **more)
+
+
+def measure(model: Path, pictures: Sequence[Picture]) -> dict[str, Any]:
+    """Score a model on images, with the width of objects estimated, and as the truth has it."""
+    segmenter = Segmenter.open(model, torch.device("cpu"))
+    started = time.process_time()
+    estimated = [segmenter.segment(p.image) for p in pictures]
+    seconds = time.process_time() - started
+    given = [
+        segmenter.segment(p.image, width_px=typical_width_px(instance_areas(p.instances)))
+        for p in pictures
+    ]
+    return {
+        "images": [p.name for p in pictures],
+        "stained": [p.stained for p in pictures],
+        "estimated": [counts(p, found) for p, found in zip(pictures, estimated, strict=True)],
+        "given": [counts(p, found) for p, found in zip(pictures, given, strict=True)],
+        "cpu_s": seconds,
+    }
+
+
+def counts(picture: Picture, found: NDArray[np.int32]) -> dict[str, Any]:
+    """Say of one image what can be pooled later."""
+    return plain(score_pairs([(picture.instances, found)]))
+
+
+def plain(s: Scores) -> dict[str, Any]:
+    objects = s.n_truth + s.n_found
+    return {
+        "n_truth": s.n_truth,
+        "n_found": s.n_found,
+        "matched_50": round(s.f1_50 * objects / 2),
+        "matched_75": round(s.f1_75 * objects / 2),
+        "iou": s.pq * objects / 2,
+        "n_split": s.n_split,
+        "n_merged": s.n_merged,
+    }
+
+
+def run_folds(bench: Bench, name: str, fold: int) -> dict[str, Any]:
+    pictures, sources = bench.pictures(name), bench.truth_sources(name)
+    training = [s for i, s in enumerate(sources) if i % N_FOLDS != fold]
+    model = bench.started(f"{name}-{fold}", training, STEPS[name])
+    return {name: measure(model, pictures[fold::N_FOLDS])}
+
+
+def run_joint(bench: Bench, fold: int) -> dict[str, Any]:
+    training = []
+    for name in ("dsb2018", "emps"):
+        sources = bench.truth_sources(name)
+        training += [s for i, s in enumerate(sources) if i % N_FOLDS != fold]
+    model = bench.started(f"joint-{fold}", training, STEPS["joint"])
+    return {
+        name: measure(model, bench.pictures(name)[fold::N_FOLDS]) for name in ("dsb2018", "emps")
+    }
+
+
+def run_few(bench: Bench, name: str, fold: int) -> dict[str, Any]:
+    """Five masks of a fold's training images, and scenes."""
+    pictures, sources = bench.pictures(name), bench.truth_sources(name)
+    training = [s for i, s in enumerate(sources) if i % N_FOLDS != fold]
+    chosen = generator(fold, "few", name).choice(len(training), 5, replace=False)
+    few = [training[i] for i in sorted(chosen.tolist())]
+    model = bench.started(f"few-{name}-{fold}", [*few, *bench.scenes()], STEPS["few"])
+    return {name: measure(model, pictures[fold::N_FOLDS])}
+
+
+def run_weak(bench: Bench, name: str, _: int) -> dict[str, Any]:
+    """No given mask: classical masks of all images, and scenes."""
+    pictures = [p for p in bench.pictures(name) if name != "dsb2018" or p.stained]
+    sources = write_weak_sources(
+        bench.work / "sources", {f"weak-{name}-{p.name}": p.image for p in pictures}
+    )
+    model = bench.started(f"weak-{name}", [*sources, *bench.scenes()], STEPS["weak"])
+    return {name: measure(model, pictures), "scenes alone": measure(bench.base(), pictures)}
+
+
+def run_recipes(bench: Bench, name: str, _: int) -> dict[str, Any]:
+    """Every classical recipe alone, and all together, for comparison."""
+    pictures = bench.pictures(name)
+    found: dict[str, Any] = {
+        recipe: [counts(p, segment_by(recipe, p.image)) for p in pictures] for recipe in RECIPES
+    }
+    found["together"] = [counts(p, draw_weak_masks(p.image).instances) for p in pictures]
+    return {
+        recipe: {
+            "images": [p.name for p in pictures],
+            "stained": [p.stained for p in pictures],
+            "estimated": values,
+        }
+        for recipe, values in found.items()
+    }
+
+
+def run_stem(bench: Bench, fold: int) -> dict[str, Any]:
+    pictures = bench.boxed()
+    sources = []
+    for index, p in enumerate(pictures):
+        if index % N_FOLDS != fold:
+            instances, confidence = draw_box_masks(p.image, p.boxes)
+            folder = bench.work / "sources"
+            sources.append(
+                write_source(
+                    folder, f"stem-{p.name}", "weak", p.image, instances, confidence=confidence
+                )
+            )
+    training = [*sources, *bench.scenes()]
+    # Boxes are not masks that a network could see through, but they are not wrong either.
+    model = bench.started(f"stem-{fold}", training, STEPS["stem"], correct_early=False)
+    segmenter = Segmenter.open(model, torch.device("cpu"))
+    scored = []
+    for p in pictures[fold::N_FOLDS]:
+        found = boxes_of(segmenter.segment(p.image))
+        matched = match_boxes(p.boxes, found)
+        scored.append({"n_truth": len(p.boxes), "n_found": len(found), "matched_50": matched})
+    names = [p.name for p in pictures[fold::N_FOLDS]]
+    return {"stem-np-boxes": {"images": names, "estimated": scored}}
+
+
+def boxes_of(instances: NDArray[np.int32]) -> list[tuple[float, float, float, float]]:
+    from scipy.ndimage import find_objects
+
+    return [
+        (rows.start, columns.start, rows.stop, columns.stop)
+        for rows, columns in find_objects(instances)
+    ]
+
+
+def match_boxes(truth: Sequence[Any], found: Sequence[Any]) -> int:
+    """Count pairs of boxes, one to one, whose IoU is at least 0.5."""
+    from scipy.optimize import linear_sum_assignment
+
+    if not truth or not found:
+        return 0
+    a, b = np.array(truth)[:, None], np.array(found)[None]
+    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
+    both = np.clip(sides, 0, None).prod(axis=-1)
+    area = [(box[..., 2:] - box[..., :2]).prod(axis=-1) for box in (a, b)]
+    iou = both / (area[0] + area[1] - both)
+    rows, columns = linear_sum_assignment(-(iou >= 0.5).astype(float))
+    return int((iou[rows, columns] >= 0.5).sum())
+
+
+def folds_of(run: Callable[[Bench, int], dict[str, Any]], name: str) -> dict[str, Any]:
+    return {f"{name}/{fold}": lambda bench, fold=fold: run(bench, fold) for fold in range(N_FOLDS)}
+
+
+def experiments() -> dict[str, Callable[[Bench], dict[str, Any]]]:
+    """List all experiments, the most telling first."""
+    found: dict[str, Any] = {}
+    found["recipes-emps/0"] = lambda bench: run_recipes(bench, "emps", 0)
+    found |= folds_of(lambda bench, fold: run_folds(bench, "dsb2018", fold), "dsb2018")
+    found |= folds_of(lambda bench, fold: run_folds(bench, "emps", fold), "emps")
+    found["weak-emps/0"] = lambda bench: run_weak(bench, "emps", 0)
+    found |= folds_of(run_stem, "stem")
+    found["recipes-dsb2018/0"] = lambda bench: run_recipes(bench, "dsb2018", 0)
+    found["weak-dsb2018/0"] = lambda bench: run_weak(bench, "dsb2018", 0)
+    found |= folds_of(lambda bench, fold: run_few(bench, "emps", fold), "few-emps")
+    found |= folds_of(lambda bench, fold: run_few(bench, "dsb2018", fold), "few-dsb2018")
+    found |= folds_of(run_joint, "joint")
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--only", default="", help="experiments whose name begins so")
+    parser.add_argument("--work", type=Path, default=Path("benchmark-results/segmenter"))
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    bench = Bench(arguments.data, arguments.work)
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    for name, run in experiments().items():
+        if not name.startswith(arguments.only) or name in results:
+            continue
+        started = time.process_time()
+        found = run(bench)
+        results[name] = {
+            "machine": machine(),
+            "at": datetime.now(UTC).isoformat(timespec="minutes"),
+            "cpu_s": round(time.process_time() - started),
+            "sets": found,
+        }
+        RESULTS.write_text(json.dumps(results, indent=None, separators=(",", ":")) + "\n")
+        for part, measured in found.items():
+            print(name, part, pooled(measured["estimated"]), flush=True)
+
+
+def pooled(scored: Sequence[Mapping[str, Any]]) -> str:
+    truth, found = (sum(s[key] for s in scored) for key in ("n_truth", "n_found"))
+    matched = sum(s["matched_50"] for s in scored)
+    each = [2 * s["matched_50"] / max(s["n_truth"] + s["n_found"], 1) for s in scored]
+    return f"F1 {2 * matched / max(truth + found, 1):.3f} median {np.median(each):.3f}"
+
+
+if __name__ == "__main__":
+    main()
