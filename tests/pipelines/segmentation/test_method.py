@@ -58,7 +58,7 @@ def test_a_changed_file_is_another_method(tmp_path):
     [
         (
             "magic",
-            "must be one of cellpose, intensity, .*, or file.py:NAME, got 'magic'",
+            "must be one of cellpose, intensity, .* or file.py:NAME, got 'magic'",
         ),
         ("otsu:weights", "method otsu takes no model, got 'otsu:weights'"),
         ("gone.py:METHOD", "file gone.py does not exist"),

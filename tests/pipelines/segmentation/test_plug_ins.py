@@ -130,11 +130,11 @@ def test_what_the_package_finds_becomes_plateaus(fakes, weights, name):
 def test_cellpose_gets_the_file_and_no_scale_of_the_blocks_own(fakes, weights):
     method = load_method(f"cellpose:{weights['cellpose']}")
 
-    method.find(np.zeros((8, 8), np.float32), SegmentationSettings())
+    method.find(np.zeros((8, 8), np.float32), SegmentationSettings(object_px=30.0))
 
     assert [
         ("CellposeModel", {"gpu": False, "pretrained_model": str(weights["cellpose"])}),
-        ("eval", {"normalize": False, "dtype": "float32"}),
+        ("eval", {"normalize": False, "diameter": 30.0, "dtype": "float32"}),
     ] == CALLS
 
 

@@ -9,7 +9,7 @@ from pipelines.errors import ArchiveError, SettingsError
 from pipelines.mosaic.ome_zarr import write_mosaic
 from pipelines.tables import read_rows
 from services.cli import run
-from services.verbs.segment import Settings, execute, segmentation_settings
+from services.verbs.segment import Settings, execute
 
 
 @pytest.fixture
@@ -68,14 +68,6 @@ def test_a_limit_in_nanometres_needs_a_pixel_size(archive, no_ray):
 def test_an_archive_without_a_fitting_mosaic_is_refused(archive, no_ray):
     with pytest.raises(ArchiveError, match="holds no mosaic to segment"):
         execute(settings(archive, mosaic="cats*"))
-
-
-def test_a_method_file_is_found_from_any_folder(archive, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    found = segmentation_settings(settings(archive, method="own.py:METHOD"))
-
-    assert found.method == f"{tmp_path / 'own.py'}:METHOD"
 
 
 def test_a_bad_flag_is_one_line_and_status_2(archive, no_ray, capsys):
