@@ -15,7 +15,7 @@ from services.settings import ClusterSettings
 
 if TYPE_CHECKING:
     from pipelines.segmenter.plan import FitPlan
-    from pipelines.segmenter.result import FitResult
+    from services.segmenting.reference import Resolved
     from services.segmenting.sources import Sources
     from services.tracking import TrackedRun
 
@@ -47,16 +47,21 @@ class Settings(ClusterSettings):
     mosaic: tuple[str, ...] = Field((), description="only these mosaics (GLOB); repeatable")
     weak: bool = Field(True, description="learn from what classical methods agree on in mosaics")
     simulated: int = Field(0, ge=0, le=2000, description="made-up scenes to learn from as well")
+    start: str | None = Field(
+        None,
+        description="segmenter to begin with (NAME, NAME@ALIAS or its folder): fewer masks and a "
+        "fraction of the time are enough",
+    )
     object_px: float = Field(
-        24.0, ge=8, le=64, description="width that the typical object is resampled to"
+        18.0, ge=8, le=64, description="width that the typical object is resampled to"
     )
     width: Literal["slim", "wide"] = Field(
         "slim", description="size of the network: slim for processors, wide for accelerators"
     )
     epochs: int = Field(20, ge=1, description="how long to learn")
     steps_per_epoch: int = Field(25, ge=1, description="batches in an epoch")
-    batch_size: int = Field(16, ge=1, description="patches in a batch, over all workers")
-    patch_px: int = Field(128, ge=64, description="edge of a patch: a multiple of 32")
+    batch_size: int = Field(8, ge=1, description="patches in a batch, over all workers")
+    patch_px: int = Field(96, ge=64, description="edge of a patch: a multiple of 32")
     learning_rate: float = Field(3e-3, gt=0, le=1, description="the highest of the schedule")
     fixed_polarity: bool = Field(
         False, description="objects are as bright or dark as in the masks' images, never reversed"
@@ -103,20 +108,22 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
         n_simulated=settings.simulated,
         seed=settings.seed,
     )
-    key = digest_json([STAGE, inputs.identity(archive), _deciding(settings)])
+    start = _start(archive, settings)
+    digest = start.weights_digest if start else ""
+    key = digest_json([STAGE, inputs.identity(archive), _deciding(settings), digest])
     if done := read_entries(archive, STAGE, status=DONE).get(key):
         note("this segmenter is there already: nothing it is made from has changed")
         return Outcome("fitted", {**json.loads(done.result), "unchanged": True})
     folder = archive.scratch / STAGE / key
     sources = write_sources(archive, inputs, folder / "sources")
-    plan = _plan(settings, sources)
+    plan = _plan(settings, sources, start)
     with tracking.track_run(
         archive,
         "segmenter fit",
         settings.model_dump(mode="json"),
         tracking_uri=settings.tracking_uri,
     ) as run:
-        values = _fit_and_register(settings, plan, sources, folder, run)
+        values = _fit_and_register(settings, plan, sources, start, folder, run)
     append_entries(
         archive,
         [
@@ -138,11 +145,26 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
 
 def _deciding(settings: Settings) -> dict[str, Any]:
     """Return the settings that decide the model and where it is registered."""
-    others = {"archive", "address", "workers", "train_workers", "truth", "mosaic", "pixel_size_nm"}
+    others = {"archive", "address", "workers", "train_workers", "truth", "mosaic", "start"}
     return settings.model_dump(mode="json", exclude=others)
 
 
-def _plan(settings: Settings, sources: "Sources") -> "FitPlan":
+def _start(archive: Archive, settings: Settings) -> "Resolved | None":
+    """Find the segmenter to begin with, if one is wanted.
+
+    Raises
+    ------
+    SettingsError, ModelError
+        If there is none.
+    """
+    from services.segmenting.reference import LEARNED, resolve
+
+    if settings.start is None:
+        return None
+    return resolve(archive, f"{LEARNED}:{settings.start}", tracking_uri=settings.tracking_uri)
+
+
+def _plan(settings: Settings, sources: "Sources", start: "Resolved | None") -> "FitPlan":
     """Turn settings into a plan.
 
     Raises
@@ -166,16 +188,23 @@ def _plan(settings: Settings, sources: "Sources") -> "FitPlan":
         polarity_free=not settings.fixed_polarity,
         correct_early=settings.correct_early,
         held_out_share=settings.held_out_share if n_groups > 1 else 0.0,
+        start=None if start is None else Path(start.method.partition(":")[2]),
         seed=settings.seed,
     )
 
 
 def _fit_and_register(
-    settings: Settings, plan: "FitPlan", sources: "Sources", folder: Path, run: "TrackedRun"
+    settings: Settings,
+    plan: "FitPlan",
+    sources: "Sources",
+    start: "Resolved | None",
+    folder: Path,
+    run: "TrackedRun",
 ) -> dict[str, Any]:
     """Do the work of a run; return what is worth telling."""
     from pipelines.segmenter.flow import fit_segmenter
     from services.segmenter_registry import register_segmenter
+    from services.segmenting.card import make_card
     from services.segmenting.session import ray_if
 
     progress = Progress("fit", plan.n_epochs, unit="epochs")
@@ -186,7 +215,7 @@ def _fit_and_register(
             n_workers=settings.train_workers,
             report=lambda _: progress.advance(),
         )
-    card = _card(settings, plan, sources, result)
+    card = make_card(settings.model_dump(mode="json"), plan, sources, result, start)
     run.tags({name: value for name, value in card.items() if name not in ("settings", "history")})
     for name, digest in result.digests.items():
         run.dataset(name, digest, source=f"segmenter/{name}", context="training")
@@ -205,33 +234,4 @@ def _fit_and_register(
         "widths_px": config["widths_px"],
         "pixel_sizes_nm": config["pixel_sizes_nm"],
         "digests": dict(result.digests),
-    }
-
-
-def _card(
-    settings: Settings, plan: "FitPlan", sources: "Sources", result: "FitResult"
-) -> dict[str, Any]:
-    """Gather what a result must carry."""
-    from pipelines.segmenter.fit import split_held_out
-
-    from services.versions import code_version, library_versions
-
-    held_out = split_held_out(plan)
-    seen = [source.name for source in plan.sources if source.group not in held_out]
-    return {
-        "seed": settings.seed,
-        "settings": settings.model_dump(mode="json"),
-        "code_version": code_version(),
-        "libraries": library_versions(),
-        "mosaics": sources.mosaics,
-        "masks": sources.masks,
-        "images": dict(sources.counts),
-        # So that nobody is judged by what it learned from.
-        "seen": sorted({sources.mosaics[name] for name in seen}),
-        "held_out": sorted(held_out),
-        "plan_digest": result.digests["plan"],
-        "data_digest": result.digests["data"],
-        "weights_digest": result.digests["weights"],
-        "metrics": dict(result.metrics),
-        "history": list(result.history),
     }

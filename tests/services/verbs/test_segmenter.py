@@ -116,6 +116,19 @@ def test_another_mask_is_another_fit(fitted, drawn, tmp_path):
     assert "unchanged" not in outcome.values
 
 
+def test_a_fit_may_begin_with_a_segmenter_and_has_seen_what_that_has_seen(fitted, drawn):
+    archive, _ = fitted
+    first = load_segmenter(archive, "discs")
+
+    fit.execute(
+        fit.Settings(archive=archive.root, truth=drawn[1], name="later", start="discs", **QUICK)
+    )
+
+    later = load_segmenter(archive, "later")
+    assert later.card["start"] == ["learned:discs/1", first.config["weights_digest"]]
+    assert set(first.card["seen"]) < set(later.card["seen"])
+
+
 def test_an_evaluation_ranks_methods_and_auto_uses_the_best(fitted, drawn, capsys):
     archive, _ = fitted
 
@@ -276,6 +289,7 @@ def test_masks_that_nothing_can_be_learned_from_are_one_line_and_status_2(
         (["--truth", "/gone"], "--truth: folder /gone does not exist"),
         (["--simulated", "2", "--patch-px", "100"], "patch_px must be a multiple of 32 from 64"),
         (["--name", "a b"], "--name: string should match pattern"),
+        (["--simulated", "2", "--start", "gone"], "segmenter 'gone' is not registered"),
         (["--width", "vast"], "'vast' is not one of 'slim', 'wide'"),
     ],
 )
