@@ -55,7 +55,10 @@ def test_a_changed_file_is_another_method(tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("magic", "must be one of intensity, local, otsu, or file.py:NAME, got 'magic'"),
+        (
+            "magic",
+            "must be one of intensity, local, otsu, learned:FOLDER or file.py:NAME, got 'magic'",
+        ),
         ("gone.py:METHOD", "file gone.py does not exist"),
         ("{own}:NOT_ONE", "is not a segmentation method"),
         ("{own}:MISSING", "is not a segmentation method"),
