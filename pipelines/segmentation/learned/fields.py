@@ -187,11 +187,12 @@ class _Between:
     """Linear interpolation along an axis, pixel by pixel: alike in every window."""
 
     def __init__(self, start: int, stop: int, factor: float, origin: int, n: int) -> None:
-        at = (np.arange(start, stop) + 0.5) * factor - 0.5 - origin
-        at = np.clip(at, 0, n - 1)
-        self.low = np.minimum(np.floor(at).astype(np.intp), max(n - 2, 0))
-        self.high = np.minimum(self.low + 1, n - 1)
-        self.share = (at - self.low).astype(np.float32)[:, None]
+        at = (np.arange(start, stop) + 0.5) * factor - 0.5
+        # The share is taken before the origin goes off: it must not depend on where that is.
+        below = np.floor(at)
+        self.share = (at - below).astype(np.float32)[:, None]
+        self.low = np.clip(below.astype(np.intp) - origin, 0, n - 1)
+        self.high = np.clip(self.low + 1, 0, n - 1)
 
     def along(self, field: Floats) -> Floats:
         low = field[self.low]

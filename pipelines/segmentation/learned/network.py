@@ -13,6 +13,7 @@ edge between touching objects, and the object's width. Instances are decoded fro
 """
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -54,12 +55,10 @@ class FieldNetwork(nn.Module):
         self.step_px = 2 ** len(channels)
         self.first = _convolutions(4, channels[0], layers)
         self.down = nn.ModuleList(
-            _convolutions(finer, coarser, layers)
-            for finer, coarser in zip(channels, channels[1:], strict=False)
+            _convolutions(finer, coarser, layers) for finer, coarser in pairwise(channels)
         )
         self.up = nn.ModuleList(
-            _convolutions(finer + coarser, finer, 1)
-            for finer, coarser in zip(channels, channels[1:], strict=False)
+            _convolutions(finer + coarser, finer, 1) for finer, coarser in pairwise(channels)
         )
         self.head = nn.Conv2d(channels[0], 4 * N_FIELDS, 1)
 
