@@ -54,10 +54,10 @@ def test_batches_are_always_full_and_reach_over_windows(rng):
     n_blocks = [len(view.grid.blocks_within(view.window)) for view in shown]
     network = Doubled()
 
-    list(predict_views(shown, network, batch_n_blocks=5))
+    list(predict_views(shown, network, batch_n_blocks=6))
 
-    assert n_blocks[0] % 5 != 0
-    assert network.batches == [5] * -(-sum(n_blocks) // 5)
+    assert n_blocks[0] % 6 != 0
+    assert network.batches == [6] * -(-sum(n_blocks) // 6)
 
 
 def test_a_learned_method_answers_for_several_windows(model):
