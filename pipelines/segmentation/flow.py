@@ -144,6 +144,7 @@ def _stream(
             "settings": settings,
             "core_px": plan.core_px,
             "halo_px": plan.halo_px,
+            "given_heights": network_pool is not None,
         },
         batch_size=None,
         **pool.options(),

@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import pkgutil
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, runtime_checkable
@@ -126,6 +127,23 @@ def load_method(name: str) -> Method:
     if not isinstance(found, Method):
         raise SettingsError(f"method {name!r} is not a segmentation method (see method.Method)")
     return found
+
+
+class LateMethod:
+    """A method that is loaded when something is asked of it, and perhaps never.
+
+    An actor that is given heights needs no network, and no room on an accelerator for one.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    @cached_property
+    def _method(self) -> Method:
+        return load_method(self._name)
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(self._method, attribute)
 
 
 def method_identity(name: str) -> list[Any]:

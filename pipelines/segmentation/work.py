@@ -4,14 +4,14 @@ import ctypes
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 
 from pipelines.mosaic.ome_zarr import InstanceWriter
 from pipelines.records import Tile
 from pipelines.segmentation.completion import begin_instances, solve, write_tile
-from pipelines.segmentation.method import Method, load_method
+from pipelines.segmentation.method import LateMethod, Method, load_method
 from pipelines.segmentation.opened import OpenMosaics
 from pipelines.segmentation.painting import INSTANCES
 from pipelines.segmentation.parts import TileParts
@@ -134,12 +134,15 @@ class TileWorker:
 class TileSegmenter:
     """Segments and paints batches of tiles; for a pool of actors, with what they have opened."""
 
-    def __init__(self, settings: dict[str, Any], core_px: int, halo_px: int) -> None:
+    def __init__(
+        self, settings: dict[str, Any], core_px: int, halo_px: int, given_heights: bool = False
+    ) -> None:
         # One process per core: threads of the libraries would only get in each other's way.
         cv2.setNumThreads(1)
         keep_freed_memory()
         wanted = SegmentationSettings(**settings)
-        self._worker = TileWorker(wanted, load_method(wanted.method), core_px, halo_px)
+        method = LateMethod(wanted.method) if given_heights else load_method(wanted.method)
+        self._worker = TileWorker(wanted, cast(Method, method), core_px, halo_px)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Work on the tiles of a batch; every tile gets a row, whatever became of it."""

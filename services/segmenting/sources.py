@@ -8,9 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pipelines.segmenter.material import write_source
-from pipelines.segmenter.scenes import draw_scene
-from pipelines.segmenter.weak_masks import draw_weak_masks
 
 from pipelines.archive import Archive
 from pipelines.digests import digest_array, digest_file, digest_json
@@ -18,10 +15,14 @@ from pipelines.errors import SettingsError
 from pipelines.mosaic.ome_zarr import open_mosaic
 from pipelines.mosaic.sources import source_digest
 from pipelines.mosaic.truth_folder import pair_truth
+from pipelines.segmenter.material import write_source
 from pipelines.segmenter.plan import RESULT_VERSION as FIT_VERSION
 from pipelines.segmenter.plan import Kind, Source
+from pipelines.segmenter.scenes import draw_scene
+from pipelines.segmenter.weak_masks import draw_weak_masks
 from services.progress import Progress
 from services.segmenting.images import (
+    INSTANCES,
     TRUTH,
     KnownImage,
     folder_images,
@@ -44,8 +45,9 @@ class Inputs:
         Images with masks; see `pipelines.mosaic.truth_folder`.
     pixel_size_nm : float or None
         Of the folder's images.
-    true_mosaics, weak_mosaics : tuple of str
-        Mosaics whose truth is known, and those where classical methods look for objects.
+    true_mosaics, segmented_mosaics, weak_mosaics : tuple of str
+        Mosaics whose truth is known, those whose published instances are believed, and those
+        where classical methods look for objects.
     n_simulated : int
         Scenes that are made up.
     seed : int
@@ -55,6 +57,7 @@ class Inputs:
     folder: Path | None
     pixel_size_nm: float | None
     true_mosaics: tuple[str, ...]
+    segmented_mosaics: tuple[str, ...]
     weak_mosaics: tuple[str, ...]
     n_simulated: int
     seed: int
@@ -69,18 +72,24 @@ class Inputs:
                 for source, path in pairs
             ],
             "pixel_size_nm": self.pixel_size_nm,
-            "true_mosaics": {
-                name: [
-                    open_mosaic(archive.mosaic(name)).info.digest,
-                    source_digest(archive.mosaic(name) / "labels" / TRUTH),
-                ]
-                for name in self.true_mosaics
-            },
+            "true_mosaics": _with_labels(archive, self.true_mosaics, TRUTH),
+            "segmented_mosaics": _with_labels(archive, self.segmented_mosaics, INSTANCES),
             "weak_mosaics": {
                 name: open_mosaic(archive.mosaic(name)).info.digest for name in self.weak_mosaics
             },
             "simulated": [self.n_simulated, self.seed] if self.n_simulated else None,
         }
+
+
+def _with_labels(archive: Archive, names: Sequence[str], label: str) -> dict[str, list[str]]:
+    """Return the digests of mosaics and of their instance images."""
+    return {
+        name: [
+            open_mosaic(archive.mosaic(name)).info.digest,
+            source_digest(archive.mosaic(name) / "labels" / label),
+        ]
+        for name in names
+    }
 
 
 @dataclass(frozen=True)
@@ -112,6 +121,7 @@ def plan_inputs(
     *,
     folder: Path | None,
     pixel_size_nm: float | None,
+    believe_instances: bool,
     weak: bool,
     n_simulated: int,
     seed: int,
@@ -124,9 +134,13 @@ def plan_inputs(
         If there is nothing.
     """
     true = mosaics_with(archive, names, TRUTH)
-    unknown = tuple(name for name in names if name not in true) if weak else ()
-    inputs = Inputs(folder, pixel_size_nm, tuple(true), unknown, n_simulated, seed)
-    if folder is None and not (true or unknown or n_simulated):
+    others = [name for name in names if name not in true]
+    segmented = mosaics_with(archive, others, INSTANCES) if believe_instances else []
+    unknown = [name for name in others if name not in segmented] if weak else []
+    inputs = Inputs(
+        folder, pixel_size_nm, tuple(true), tuple(segmented), tuple(unknown), n_simulated, seed
+    )
+    if folder is None and not (true or segmented or unknown or n_simulated):
         raise SettingsError(
             "there is nothing to learn from: give --truth DIR, mosaics for --weak, or --simulated N"
         )
@@ -152,6 +166,8 @@ def write_sources(archive: Archive, inputs: Inputs, folder: Path) -> Sources:
             _write(folder, found, "truth", renamed(image, "given"))
     for image in mosaic_images(archive, inputs.true_mosaics, TRUTH):
         _write(folder, found, "truth", renamed(image, "mosaic"))
+    for image in mosaic_images(archive, inputs.segmented_mosaics, INSTANCES):
+        _write(folder, found, "weak", renamed(image, "segmented"))
     for image, confidence in _weak(archive, inputs.weak_mosaics):
         _write(folder, found, "weak", renamed(image, "weak"), confidence)
     for image in _simulated(inputs.n_simulated, inputs.seed):

@@ -45,6 +45,9 @@ class Settings(ClusterSettings):
         None, gt=0, description="pixel size of the images in --truth, where their files say none"
     )
     mosaic: tuple[str, ...] = Field((), description="only these mosaics (GLOB); repeatable")
+    believe_instances: bool = Field(
+        False, description="learn from mosaics' published instances, where no truth is known"
+    )
     weak: bool = Field(True, description="learn from what classical methods agree on in mosaics")
     simulated: int = Field(0, ge=0, le=2000, description="made-up scenes to learn from as well")
     start: str | None = Field(
@@ -104,6 +107,7 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
         names,
         folder=settings.truth,
         pixel_size_nm=settings.pixel_size_nm,
+        believe_instances=settings.believe_instances,
         weak=settings.weak,
         n_simulated=settings.simulated,
         seed=settings.seed,

@@ -5,12 +5,14 @@ import os
 import signal
 import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from cluster.resources import ActorPool
 from pipelines.ledger import QUARANTINED, read_entries
+from pipelines.segmentation import flow
 from pipelines.segmentation.flow import segment_mosaics
 from pipelines.segmentation.plan import plan_segmentation
 from pipelines.tables import read_rows
@@ -90,6 +92,39 @@ def test_a_worker_that_is_killed_from_outside_costs_no_tile(embedded_ray, archiv
     assert killed.is_set()
     assert json.loads(entry.result)["gaps"] == []
     assert here.instance_bytes(archive, "m") == here.instance_bytes(other, "m")
+
+
+class Batch:
+    def heights_of_all(self, looks, settings): ...
+
+
+@pytest.mark.parametrize(
+    ("is_batch", "n_gpus", "n_workers", "n_network", "expected"),
+    [
+        # Without an accelerator one pool does all, unless somebody wants two.
+        (True, 0, 4, None, (4, 1.0, None)),
+        (True, 0, 4, 1, (3, 1.0, (1, 1.0, 0.0))),
+        (True, 0, 1, 1, (1, 0.5, (1, 0.5, 0.0))),
+        (True, 2, 16, None, (14, 1.0, (2, 1.0, 1.0))),
+        (True, 1, 16, 2, (14, 1.0, (2, 1.0, 0.5))),
+        (True, 1, 8, 0, (8, 1.0, None)),
+        # Thresholds gain nothing by an accelerator.
+        (False, 2, 16, None, (16, 1.0, None)),
+    ],
+)
+def test_processors_and_accelerators_are_shared_out(
+    monkeypatch, is_batch, n_gpus, n_workers, n_network, expected
+):
+    import ray
+
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": n_workers, "GPU": n_gpus})
+    monkeypatch.setattr(flow, "load_method", lambda name: Batch() if is_batch else object())
+    plan = SimpleNamespace(settings=SimpleNamespace(method="m"))
+
+    pool, network = flow.plan_pools(plan, n_workers, n_network)
+
+    found = network and (network.size, network.num_cpus, network.num_gpus)
+    assert (pool.size, pool.num_cpus, found) == expected
 
 
 def test_two_pools_write_the_same_bytes_as_one(embedded_ray, archive, tmp_path, here):

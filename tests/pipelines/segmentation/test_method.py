@@ -3,7 +3,7 @@ import pytest
 
 from pipelines.errors import SettingsError
 from pipelines.records import Window
-from pipelines.segmentation.method import load_method, method_identity, method_names
+from pipelines.segmentation.method import LateMethod, load_method, method_identity, method_names
 from pipelines.segmentation.settings import SegmentationSettings, check_tiling
 from pipelines.segmentation.survey import Survey
 
@@ -51,6 +51,17 @@ def test_a_changed_file_is_another_method(tmp_path):
     path.write_text(OWN.format(version=3).replace("200", "210"))
 
     assert method_identity(f"{path}:METHOD") != before
+
+
+def test_a_late_method_is_loaded_when_something_is_asked_of_it():
+    late = LateMethod("otsu")
+    absent = LateMethod("magic")
+
+    assert late.support_px(SegmentationSettings()) == load_method("otsu").support_px(
+        SegmentationSettings()
+    )
+    with pytest.raises(SettingsError, match="got 'magic'"):
+        absent.support_px(SegmentationSettings())
 
 
 @pytest.mark.parametrize(
