@@ -54,7 +54,7 @@ def draw_scene(seed: int, number: int, *, edge_px: int = 320) -> Scene:
     rng = generator(seed, "scene", number)
     width_px = float(math.exp(rng.uniform(math.log(18), math.log(52))))
     outline = _FAMILIES[int(rng.integers(len(_FAMILIES)))](rng)
-    spread = float(rng.choice([0.04, 0.12, 0.25, 0.4]))
+    spread = float(rng.choice([0.03, 0.06, 0.12, 0.25, 0.4]))
     look = draw_look(rng, width_px)
     image = draw_background(edge_px, width_px, look, rng)
     instances = np.zeros((edge_px, edge_px), dtype=np.int32)
@@ -101,20 +101,24 @@ def _turned(points: NDArray[np.float64], angle: float) -> NDArray[np.float64]:
 
 def _centres(edge_px: int, width_px: float, rng: np.random.Generator) -> NDArray[np.float64]:
     """Choose where objects lie: anywhere, in rows close by, or in heaps."""
-    kind = int(rng.integers(4))
+    kind = int(rng.integers(5))
     room = edge_px + width_px
     n_most = int((room / width_px) ** 2)
     if kind == 0:
         n = max(3, int(n_most * rng.uniform(0.05, 0.5)))
         return np.asarray(rng.uniform(-width_px / 2, edge_px + width_px / 2, (n, 2)))
-    if kind in (1, 2):
-        pitch = width_px * rng.uniform(0.95, 1.25)
-        y, x = np.mgrid[0 : room : pitch * 0.87, 0:room:pitch]
+    if kind < 4:
+        # Layers, close-packed ones among them, in which what is between objects is the rarer.
+        close = kind == 1
+        pitch = width_px * (rng.uniform(0.97, 1.1) if close else rng.uniform(0.95, 1.3))
+        side = 1.5 * room
+        y, x = np.mgrid[0 : side : pitch * 0.87, 0:side:pitch]
         x = x + pitch / 2 * (np.arange(len(y)) % 2)[:, None]
-        points = np.stack([y.ravel(), x.ravel()], axis=1) - width_px / 2
-        points = points[rng.random(len(points)) < rng.uniform(0.5, 1.0)]
-        points = _turned(points - edge_px / 2, rng.uniform(0, math.pi)) + edge_px / 2
-        return np.asarray(points + rng.normal(0, rng.uniform(0, 0.15) * pitch, points.shape))
+        points = np.stack([y.ravel(), x.ravel()], axis=1) - side / 2
+        points = points[rng.random(len(points)) < rng.uniform(0.85 if close else 0.4, 1.0)]
+        points = _turned(points, rng.uniform(0, math.pi)) + edge_px / 2
+        stray_px = rng.uniform(0, 0.03 if close else 0.15) * pitch
+        return np.asarray(points + rng.normal(0, stray_px, points.shape))
     n_heaps = int(rng.integers(2, 8))
     heaps = rng.uniform(0, edge_px, (n_heaps, 2))
     chosen = rng.integers(n_heaps, size=max(6, int(n_most * rng.uniform(0.15, 0.6))))

@@ -66,6 +66,7 @@ def make_targets(
     area = np.bincount(index.reshape(-1), minlength=n_ids)
     octaves = np.log2(np.maximum(2 * np.sqrt(area / np.pi), 1.0) / object_px)
     largest[largest == 0] = 1
+    octaves[0] = 0
     fields = np.stack(
         [
             foreground.astype(np.float32),

@@ -9,7 +9,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,13 @@ import torch
 from numpy.typing import NDArray
 
 from pipelines.randomness import generator
+from pipelines.records import Window
+from pipelines.segmentation.learned.fields import BLOCK_PX, Grid, predict_window
+from pipelines.segmentation.learned.heights import drop_unsure, field_heights
 from pipelines.segmentation.learned.images import Segmenter
+from pipelines.segmentation.learned.network import CONFIGS, build_network
+from pipelines.segmentation.learned.normalisation import Normalisation
+from pipelines.segmentation.learned.predictor import FieldPredictor
 from pipelines.segmentation.learned.widths import instance_areas, typical_width_px
 from pipelines.segmenter.box_masks import draw_box_masks
 from pipelines.segmenter.fit import fit_on_team, read_result
@@ -29,30 +35,22 @@ from pipelines.segmenter.plan import FitPlan, Source
 from pipelines.segmenter.scores import Scores, score_pairs
 from pipelines.segmenter.weak_masks import RECIPES, draw_weak_masks, segment_by
 from pipelines.training.team import Team
-from tests.benchmarks.record import HERE, machine
+from tests.benchmarks.record import HERE, Measurement, machine
+from tests.benchmarks.segmenter_sets import (
+    Picture,
+    boxes_of,
+    match_boxes,
+    read_boxed,
+    read_pictures,
+)
+from tests.benchmarks.segmenter_tables import write_tables
 
 RESULTS = HERE / "segmenter.json"
-BEGIN, END = "<!-- segmenter: begin -->", "<!-- segmenter: end -->"
 N_FOLDS = 5
 N_SCENES = 240
 #: Steps of a fit: of the first one on scenes alone, and of those that begin with its weights.
 BASE_STEPS = 1000
 STEPS = {"dsb2018": 200, "emps": 150, "joint": 250, "few": 100, "weak": 300, "stem": 120}
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One image with its truth, whichever there is."""
-
-    name: str
-    image: NDArray[Any]
-    instances: NDArray[np.int32]
-    boxes: list[tuple[float, float, float, float]] = field(default_factory=list)
-
-    @property
-    def stained(self) -> bool:
-        """Whether objects are dark on bright."""
-        return bool(np.median(self.image) > 100)
 
 
 @dataclass(frozen=True)
@@ -62,40 +60,11 @@ class Bench:
     data: Path
     work: Path
 
-    def pictures(self, name: str) -> list[Picture]:
-        masks = {"dsb2018": "labels", "emps": "segmaps"}[name]
-        found = []
-        for path in sorted((self.data / name / "images").glob("*.png")):
-            instances = cv2.imread(str(self.data / name / masks / path.name), -1).astype(np.int32)
-            found.append(Picture(path.stem[:12], read_grey(path), instances))
-        # Both kinds in every fold.
-        return sorted(found, key=lambda p: (p.stained, p.name)) if name == "dsb2018" else found
-
-    def boxed(self) -> list[Picture]:
-        folder = self.data / "stem-np-boxes"
-        found = []
-        for path in sorted((folder / "images").glob("*.jpg")):
-            image = read_grey(path)
-            height, width = image.shape
-            boxes = []
-            for line in (folder / "labels" / f"{path.stem}.txt").read_text().splitlines():
-                _, x, y, w, h = (float(word) for word in line.split())
-                boxes.append(
-                    (
-                        (y - h / 2) * height,
-                        (x - w / 2) * width,
-                        (y + h / 2) * height,
-                        (x + w / 2) * width,
-                    )
-                )
-            found.append(Picture(path.stem, image, np.zeros(image.shape, np.int32), boxes))
-        return found
-
     def truth_sources(self, name: str) -> list[Source]:
         folder = self.work / "sources"
         return [
             write_source(folder, f"{name}-{p.name}", "truth", p.image, p.instances)
-            for p in self.pictures(name)
+            for p in read_pictures(self.data, name)
         ]
 
     def scenes(self) -> list[Source]:
@@ -111,11 +80,6 @@ class Bench:
 
     def started(self, name: str, sources: Sequence[Source], n_steps: int, **more: Any) -> Path:
         return self.fit(name, plan_of(sources, n_steps, start=self.base(), **more))
-
-
-def read_grey(path: Path) -> NDArray[Any]:
-    image = cv2.imread(str(path), -1)
-    return cv2.cvtColor(image[..., :3], cv2.COLOR_BGR2GRAY) if image.ndim == 3 else image
 
 
 def plan_of(sources: Sequence[Source], n_steps: int, **more: Any) -> FitPlan:
@@ -161,7 +125,7 @@ def plain(s: Scores) -> dict[str, Any]:
 
 
 def run_folds(bench: Bench, name: str, fold: int) -> dict[str, Any]:
-    pictures, sources = bench.pictures(name), bench.truth_sources(name)
+    pictures, sources = read_pictures(bench.data, name), bench.truth_sources(name)
     training = [s for i, s in enumerate(sources) if i % N_FOLDS != fold]
     model = bench.started(f"{name}-{fold}", training, STEPS[name])
     return {name: measure(model, pictures[fold::N_FOLDS])}
@@ -174,13 +138,14 @@ def run_joint(bench: Bench, fold: int) -> dict[str, Any]:
         training += [s for i, s in enumerate(sources) if i % N_FOLDS != fold]
     model = bench.started(f"joint-{fold}", training, STEPS["joint"])
     return {
-        name: measure(model, bench.pictures(name)[fold::N_FOLDS]) for name in ("dsb2018", "emps")
+        name: measure(model, read_pictures(bench.data, name)[fold::N_FOLDS])
+        for name in ("dsb2018", "emps")
     }
 
 
 def run_few(bench: Bench, name: str, fold: int) -> dict[str, Any]:
     """Five masks of a fold's training images, and scenes."""
-    pictures, sources = bench.pictures(name), bench.truth_sources(name)
+    pictures, sources = read_pictures(bench.data, name), bench.truth_sources(name)
     training = [s for i, s in enumerate(sources) if i % N_FOLDS != fold]
     chosen = generator(fold, "few", name).choice(len(training), 5, replace=False)
     few = [training[i] for i in sorted(chosen.tolist())]
@@ -190,7 +155,7 @@ def run_few(bench: Bench, name: str, fold: int) -> dict[str, Any]:
 
 def run_weak(bench: Bench, name: str, _: int) -> dict[str, Any]:
     """No given mask: classical masks of all images, and scenes."""
-    pictures = [p for p in bench.pictures(name) if name != "dsb2018" or p.stained]
+    pictures = [p for p in read_pictures(bench.data, name) if name != "dsb2018" or p.stained]
     sources = write_weak_sources(
         bench.work / "sources", {f"weak-{name}-{p.name}": p.image for p in pictures}
     )
@@ -200,7 +165,7 @@ def run_weak(bench: Bench, name: str, _: int) -> dict[str, Any]:
 
 def run_recipes(bench: Bench, name: str, _: int) -> dict[str, Any]:
     """Every classical recipe alone, and all together, for comparison."""
-    pictures = bench.pictures(name)
+    pictures = read_pictures(bench.data, name)
     found: dict[str, Any] = {
         recipe: [counts(p, segment_by(recipe, p.image)) for p in pictures] for recipe in RECIPES
     }
@@ -216,7 +181,7 @@ def run_recipes(bench: Bench, name: str, _: int) -> dict[str, Any]:
 
 
 def run_stem(bench: Bench, fold: int) -> dict[str, Any]:
-    pictures = bench.boxed()
+    pictures = read_boxed(bench.data)
     sources = []
     for index, p in enumerate(pictures):
         if index % N_FOLDS != fold:
@@ -238,30 +203,6 @@ def run_stem(bench: Bench, fold: int) -> dict[str, Any]:
         scored.append({"n_truth": len(p.boxes), "n_found": len(found), "matched_50": matched})
     names = [p.name for p in pictures[fold::N_FOLDS]]
     return {"stem-np-boxes": {"images": names, "estimated": scored}}
-
-
-def boxes_of(instances: NDArray[np.int32]) -> list[tuple[float, float, float, float]]:
-    from scipy.ndimage import find_objects
-
-    return [
-        (rows.start, columns.start, rows.stop, columns.stop)
-        for rows, columns in find_objects(instances)
-    ]
-
-
-def match_boxes(truth: Sequence[Any], found: Sequence[Any]) -> int:
-    """Count pairs of boxes, one to one, whose IoU is at least 0.5."""
-    from scipy.optimize import linear_sum_assignment
-
-    if not truth or not found:
-        return 0
-    a, b = np.array(truth)[:, None], np.array(found)[None]
-    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
-    both = np.clip(sides, 0, None).prod(axis=-1)
-    area = [(box[..., 2:] - box[..., :2]).prod(axis=-1) for box in (a, b)]
-    iou = both / (area[0] + area[1] - both)
-    rows, columns = linear_sum_assignment(-(iou >= 0.5).astype(float))
-    return int((iou[rows, columns] >= 0.5).sum())
 
 
 def folds_of(run: Callable[[Bench, int], dict[str, Any]], name: str) -> dict[str, Any]:
@@ -308,6 +249,45 @@ def main() -> None:
         RESULTS.write_text(json.dumps(results, indent=None, separators=(",", ":")) + "\n")
         for part, measured in found.items():
             print(name, part, pooled(measured["estimated"]), flush=True)
+    write_tables(results)
+
+
+def run() -> list[Measurement]:
+    """Time the slim network on one core: blocks, overlap, resampling, heights and all."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    network = build_network(CONFIGS["slim"]).eval()
+    predict = FieldPredictor(network, torch.device("cpu"))
+    blocks = np.random.default_rng(0).normal(0, 0.3, (16, BLOCK_PX, BLOCK_PX)).astype(np.float32)
+    image = np.random.default_rng(1).integers(0, 255, (2048, 2048)).astype(np.uint8)
+    bare = min(cpu_seconds(lambda: [predict(block[None]) for block in blocks]) for _ in range(3))
+    whole = min(cpu_seconds(lambda: see(image, predict)) for _ in range(3))
+    bare_rate, rate = blocks.size / bare / 1e6, image.size / whole / 1e6
+    return [
+        Measurement(
+            "slim segmenter, heights of a mosaic at the working scale, against 2 Mpx/s of a core",
+            f"{rate:.2f} Mpx/s",
+            f"{bare_rate:.2f} Mpx/s without overlap",
+            rate / 2.0,
+            "at least",
+            1.0,
+        )
+    ]
+
+
+def see(image: NDArray[Any], predict: FieldPredictor) -> NDArray[np.uint16]:
+    height, width = image.shape
+    window, grid = Window(0, 0, height, width), Grid((height, width), 1.0)
+    canvas = predict_window(image, window, grid, Normalisation(0.0, 255.0), predict)
+    foreground, depth = replace(canvas, fields=drop_unsure(canvas.fields)).over(window)[:2]
+    return field_heights(foreground, depth)
+
+
+def cpu_seconds(work: Callable[[], object]) -> float:
+    """Return processor time: whatever else the machine does adds nothing to it."""
+    started = time.process_time()
+    work()
+    return time.process_time() - started
 
 
 def pooled(scored: Sequence[Mapping[str, Any]]) -> str:

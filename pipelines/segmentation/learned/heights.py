@@ -1,4 +1,25 @@
-"""From fields to heights, and for a whole image from heights to instances."""
+"""From fields to heights, and for a whole image from heights to instances.
+
+Instances are regions of steepest ascent of the depth that the network predicts, within what it
+takes for foreground, merged where a peak rises too little above its saddle: the machinery that all
+methods share, which no tiling can change. What else was weighed, on the images of the benchmarks
+(a fifth of each set kept back, a thousand steps, the width of objects given, before doubtful
+objects are dropped; F1 at an IoU of 0.5):
+
+- heights of edges (one minus the probability of an edge), or distances within foreground without
+  edges: 0.74 and 0.71 for nuclei, and distances 0.74 for particles, where depth reached 0.77 and
+  0.83. An edge is a pixel wide, and one gap in it joins two objects.
+- star-convex polygons: shape does not rule them out, for only 2 of 100 particles and as many
+  nuclei are further than an IoU of 0.9 from a polygon of 32 rays. But which polygon survives
+  depends on others, these on yet others, and so on: that cannot be decided tile by tile and be
+  the same for every cut.
+- flows that are followed to a centre are the slope of such a depth; to predict the depth itself
+  needs no steps to integrate, which have no bound either.
+
+The mean confidence over an object tells best whether it is one, but is known only once all its
+tiles are; its depth in the middle does nearly as well (0.84 of 0.86 for nuclei, 0.91 of 0.91 for
+particles) and is near every pixel of it.
+"""
 
 from typing import Any
 

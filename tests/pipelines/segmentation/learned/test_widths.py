@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -44,4 +45,4 @@ def test_widths_are_tried_over_the_whole_range():
 
     assert widths[0] == pytest.approx(NARROWEST_PX)
     assert widths[-1] == pytest.approx(WIDEST_PX)
-    assert max(b / a for a, b in zip(widths, widths[1:], strict=False)) < 1.7
+    assert max(b / a for a, b in pairwise(widths)) < 1.7
