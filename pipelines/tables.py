@@ -68,6 +68,28 @@ LABELS = pa.schema(
     ]
 )
 
+#: One row per particle that a person checked, and again for each segmentation that it was carried
+#: over to. ``label`` is null where nobody can tell. ``origin`` is the id under which the particle
+#: was checked, which decided its ``portion`` once and for all.
+TRUSTED = pa.schema(
+    [
+        ("particle_id", _I64),
+        ("mosaic", _STR),
+        ("instance", _I64),
+        ("segmentation", _STR),
+        ("label", _STR),
+        ("portion", _STR),
+        ("origin", _I64),
+        ("bbox_y0_px", _I64),
+        ("bbox_x0_px", _I64),
+        ("bbox_y1_px", _I64),
+        ("bbox_x1_px", _I64),
+        ("checked_by", _STR),
+        ("reason", _STR),
+        ("at", _TIME),
+    ]
+)
+
 #: One row per unit of work that ended, done or quarantined. ``result`` is JSON.
 LEDGER = pa.schema(
     [
@@ -157,6 +179,7 @@ TRIALS = pa.schema(
 SCHEMAS: Mapping[str, pa.Schema] = {
     "particles": PARTICLES,
     "labels": LABELS,
+    "trusted": TRUSTED,
     "ledger": LEDGER,
     "truth": TRUTH,
     "predictions": PREDICTIONS,

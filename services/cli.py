@@ -29,8 +29,16 @@ VERBS: dict[str, tuple[str, str]] = {
     "train": ("services.verbs.train", "train one model and register it"),
     "clean": ("services.verbs.clean", "find wrong labels: a new label version"),
     "predict": ("services.verbs.predict", "classify every particle with a registered model"),
+    "versions": (
+        "services.verbs.versions",
+        "label versions: compare, export, go back, check",
+    ),
+    "trust": ("services.verbs.trust", "labels that a person checked: draw, enter, count"),
     "sweep": ("services.verbs.sweep", "methods against error rates and seeds: table and figures"),
     "run": ("services.verbs.run", "the main job: ingest to report"),
+    "models": ("services.verbs.models", "registered models: list, show, promote, rollback"),
+    "status": ("services.verbs.status", "an archive at a glance"),
+    "schedule": ("services.verbs.schedule", "a schedule that relabels the archive every night"),
     "doctor": ("services.verbs.doctor", "what this machine has, what is missing, how to get it"),
 }
 

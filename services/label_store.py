@@ -1,55 +1,46 @@
 """Label versions: commits of the Delta table of labels, each with its digest and its parent."""
 
-import json
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+import random
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
-import deltalake
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake.exceptions import CommitFailedError, DeltaError
 
 from pipelines.archive import Archive
 from pipelines.errors import LabelError
-from pipelines.labels.table import check_labels, digest_labels, merge_labels
-from pipelines.tables import LABELS, has_table, read_rows, table_version
+from pipelines.labels.changes import Changes, changes_between, plan_changes
+from pipelines.labels.conflicts import LabelConflictError, find_conflicts
+from pipelines.labels.table import check_labels, digest_labels
+from pipelines.tables import LABELS, read_rows
+from services.label_table import Snapshot, open_snapshot, write_version
+from services.label_versions import (
+    BY_ROWS,
+    LabelVersion,
+    current_version,
+    find_version,
+    list_versions,
+    sealed,
+)
 
-#: Times to merge anew when somebody else committed in between.
-_TRIES = 5
-#: Delta forgets old versions after 30 days unless it is told not to.
-_KEEP_EVERY_VERSION = {
-    "delta.logRetentionDuration": "interval 36500 days",
-    "delta.deletedFileRetentionDuration": "interval 36500 days",
-    "delta.enableExpiredLogCleanup": "false",
-}
+__all__ = [
+    "LabelVersion",
+    "commit_changes",
+    "commit_labels",
+    "current_version",
+    "find_version",
+    "list_versions",
+    "read_labels",
+    "rollback",
+]
 
-
-@dataclass(frozen=True)
-class LabelVersion:
-    """One version of the labels: what it holds, what it came from, and who and what made it.
-
-    ``n_labelled`` counts rows with a label; the others are abstentions and undeterminable ones.
-    ``rules`` is what the maker reported about itself. ``is_new`` is False where a commit found
-    nothing to change and returned the version that was there.
-    """
-
-    version: int
-    digest: str
-    parent_version: int | None
-    parent_digest: str | None
-    method: str
-    author: str
-    run_id: str
-    model_uri: str | None
-    code_version: str
-    mosaics: tuple[str, ...]
-    n_rows: int
-    n_labelled: int
-    at: datetime
-    rules: Mapping[str, Any] = field(default_factory=dict)
-    is_new: bool = True
+#: What becomes of rows that somebody else changed since: nothing lands, or ours, or theirs stay.
+OnConflict = Literal["refuse", "mine", "theirs"]
+#: How long to merge anew where others keep committing in between.
+_PATIENCE_S = 60.0
 
 
 def commit_labels(
@@ -63,11 +54,14 @@ def commit_labels(
     mosaics: Collection[str] = (),
     model_uri: str | None = None,
     rules: Mapping[str, Any] | None = None,
+    base: int | None = None,
+    on_conflict: OnConflict = "refuse",
 ) -> LabelVersion:
     """Commit label rows as a new version, or return the current one if nothing changes.
 
     Rows of other particles are kept, and a decision (any state but ``given``) is never replaced
-    by a weak label; see `pipelines.labels.table.merge_labels`.
+    by a weak label; see `pipelines.labels.changes.plan_changes`. What others commit in between
+    is merged with, never overwritten.
 
     Parameters
     ----------
@@ -83,42 +77,137 @@ def commit_labels(
         The model behind the labels.
     rules : mapping, optional
         Report on the rules, JSON-like; kept with the version.
+    base : int, optional
+        The version that the rows were made from: particles whose label or state changed since
+        are conflicts. Without it there are none, and only the states' own rules hold.
+    on_conflict : {"refuse", "mine", "theirs"}
+        What becomes of conflicts: an error; the new rows; or the rows that are there.
 
     Raises
     ------
     LabelError
         If rows break the table's rules, or others keep committing in between.
+    LabelConflictError
+        If there are conflicts, and they are refused; it carries them as a table.
     """
     rows = rows.select(LABELS.names).cast(LABELS)
     check_labels(rows)
-    for _ in range(_TRIES):
-        # The table's version, not the last label version's: Delta's own upkeep commits too.
-        newest = table_version(archive, "labels")
-        current = current_version(archive)
-        before = read_rows(archive, "labels", version=newest)
-        merged = merge_labels(before, rows, anew=mosaics)
-        digest = digest_labels(merged)
-        if current and current.digest == digest:
-            return replace(current, is_new=False)
+    touched = {*mosaics, *pc.unique(rows["mosaic"]).to_pylist()}
+    seen = None
+    if base is not None:
+        find_version(archive, base)
+        seen = read_rows(
+            archive, "labels", version=base, filters=[("mosaic", "in", sorted(touched))]
+        )
+
+    def plan(snapshot: Snapshot) -> Changes:
+        current, new = snapshot.read(touched), rows
+        if seen is not None and on_conflict != "mine":
+            conflicts = find_conflicts(seen, current, new)
+            if conflicts.num_rows and on_conflict == "refuse":
+                raise LabelConflictError(conflicts)
+            ids = conflicts["particle_id"].combine_chunks()
+            new = new.filter(pc.invert(pc.is_in(new["particle_id"], ids)))
+        return plan_changes(current, new, anew=mosaics)
+
+    return commit_changes(
+        archive,
+        plan,
+        method=method,
+        author=author,
+        run_id=run_id,
+        code_version=code_version,
+        mosaics=touched,
+        model_uri=model_uri,
+        rules=rules,
+    )
+
+
+def commit_changes(
+    archive: Archive,
+    plan: Callable[[Snapshot], Changes],
+    *,
+    method: str,
+    author: str,
+    run_id: str,
+    code_version: str,
+    mosaics: Collection[str] = (),
+    model_uri: str | None = None,
+    rules: Mapping[str, Any] | Callable[[], Mapping[str, Any]] | None = None,
+) -> LabelVersion:
+    """Commit what ``plan`` makes of the newest rows; it is asked anew whenever others came first.
+
+    ``rules`` may be a function, which is called once planning is over; see `commit_labels` for
+    the rest.
+
+    Raises
+    ------
+    LabelError
+        If others keep committing in between.
+    """
+    patience_ends = time.monotonic() + _PATIENCE_S
+    pause_s = 0.01
+    while time.monotonic() < patience_ends:
+        snapshot = open_snapshot(archive)
+        changes = plan(snapshot)
+        parent = snapshot.version
+        if parent and not changes:
+            return replace(parent, is_new=False)
+        n_rows, n_labelled = changes.count_after(
+            *((parent.n_rows, parent.n_labelled) if parent else (0, 0))
+        )
         made = LabelVersion(
-            version=0 if newest is None else newest + 1,
-            digest=digest,
-            parent_version=current.version if current else None,
-            parent_digest=current.digest if current else None,
+            version=0 if snapshot.number is None else snapshot.number + 1,
+            digest=changes.digest_after(_digest_by_rows(snapshot)),
+            parent_version=parent.version if parent else None,
+            parent_digest=parent.digest if parent else None,
             method=method,
             author=author,
             run_id=run_id,
             model_uri=model_uri,
             code_version=code_version,
-            mosaics=tuple(sorted({*mosaics, *pc.unique(rows["mosaic"]).to_pylist()})),
-            n_rows=merged.num_rows,
-            n_labelled=merged.num_rows - merged["label"].null_count,
+            mosaics=tuple(sorted(mosaics)),
+            n_rows=n_rows,
+            n_labelled=n_labelled,
             at=datetime.now(UTC),
-            rules=rules or {},
+            rules=(rules() if callable(rules) else rules) or {},
         )
-        if _write(archive, merged, made):
+        made = sealed(made, parent.seal if parent else "")
+        if write_version(snapshot, changes, made):
             return made
-    raise LabelError(f"labels of {archive.root}: others committed {_TRIES} times in between")
+        # Many writers that lost together must not come back together.
+        time.sleep(random.uniform(0, pause_s))
+        pause_s = min(2 * pause_s, 1.0)
+    raise LabelError(f"labels of {archive.root}: others kept committing for {_PATIENCE_S:.0f} s")
+
+
+def rollback(
+    archive: Archive, version: int, *, author: str, run_id: str = "", code_version: str
+) -> LabelVersion:
+    """Commit the rows of an earlier version as a new one; nothing in between is lost.
+
+    Returns
+    -------
+    made : LabelVersion
+        Of the same digest; the current one, not new, if it has these rows already.
+
+    Raises
+    ------
+    LabelError
+        If there is no such version.
+    """
+    found = find_version(archive, version)
+    wanted = read_rows(archive, "labels", version=version)
+    return commit_changes(
+        archive,
+        lambda snapshot: changes_between(snapshot.read(), wanted),
+        method="rollback",
+        author=author,
+        run_id=run_id,
+        code_version=code_version,
+        mosaics=pc.unique(wanted["mosaic"]).to_pylist(),
+        rules={"restored_version": version, "restored_digest": found.digest},
+    )
 
 
 def read_labels(
@@ -153,94 +242,9 @@ def read_labels(
     return rows.sort_by([("mosaic", "ascending"), ("instance", "ascending")])
 
 
-def list_versions(archive: Archive) -> list[LabelVersion]:
-    """Return every label version, oldest first."""
-    if not has_table(archive, "labels"):
-        return []
-    history = deltalake.DeltaTable(str(archive.table("labels"))).history()
-    return sorted((_from_commit(c) for c in history if "digest" in c), key=lambda v: v.version)
-
-
-def current_version(archive: Archive) -> LabelVersion | None:
-    """Return the newest label version, or None where nothing was labelled yet."""
-    versions = list_versions(archive)
-    return versions[-1] if versions else None
-
-
-def find_version(archive: Archive, version: int) -> LabelVersion:
-    """Return the label version with this number.
-
-    Raises
-    ------
-    LabelError
-        If there is none.
-    """
-    versions = list_versions(archive)
-    for found in versions:
-        if found.version == version:
-            return found
-    there = f"versions are 0 to {versions[-1].version}" if versions else "nothing is labelled yet"
-    raise LabelError(f"label version {version} does not exist in {archive.root}; {there}")
-
-
-def _write(archive: Archive, rows: pa.Table, made: LabelVersion) -> bool:
-    """Write the version; return False if somebody else took its number."""
-    path = str(archive.table("labels"))
-    commit = deltalake.CommitProperties(custom_metadata=_to_commit(made), max_commit_retries=0)
-    try:
-        if made.version == 0:
-            deltalake.write_deltalake(
-                path,
-                rows,
-                mode="error",
-                configuration=_KEEP_EVERY_VERSION,
-                commit_properties=commit,
-            )
-            return True
-        read = deltalake.DeltaTable(path, version=made.version - 1)
-        deltalake.write_deltalake(read, rows, mode="overwrite", commit_properties=commit)
-    except CommitFailedError:
-        return False
-    except DeltaError:
-        if made.version == 0 and has_table(archive, "labels"):
-            return False
-        raise
-    return True
-
-
-def _to_commit(made: LabelVersion) -> dict[str, str]:
-    """Write a version as Delta commit metadata: texts alone."""
-    return {
-        "digest": made.digest,
-        "parent_version": "" if made.parent_version is None else str(made.parent_version),
-        "parent_digest": made.parent_digest or "",
-        "method": made.method,
-        "author": made.author,
-        "run_id": made.run_id,
-        "model_uri": made.model_uri or "",
-        "code_version": made.code_version,
-        "mosaics": json.dumps(made.mosaics),
-        "n_rows": str(made.n_rows),
-        "n_labelled": str(made.n_labelled),
-        "at": made.at.isoformat(),
-        "rules": json.dumps(made.rules),
-    }
-
-
-def _from_commit(commit: Mapping[str, Any]) -> LabelVersion:
-    return LabelVersion(
-        version=int(commit["version"]),
-        digest=commit["digest"],
-        parent_version=int(commit["parent_version"]) if commit["parent_version"] else None,
-        parent_digest=commit["parent_digest"] or None,
-        method=commit["method"],
-        author=commit["author"],
-        run_id=commit["run_id"],
-        model_uri=commit["model_uri"] or None,
-        code_version=commit["code_version"],
-        mosaics=tuple(json.loads(commit["mosaics"])),
-        n_rows=int(commit["n_rows"]),
-        n_labelled=int(commit["n_labelled"]),
-        at=datetime.fromisoformat(commit["at"]),
-        rules=json.loads(commit["rules"]),
-    )
+def _digest_by_rows(snapshot: Snapshot) -> str:
+    """Return a digest of the rows that changes can be added to and taken from."""
+    version = snapshot.version
+    if version and version.digest_kind == BY_ROWS:
+        return version.digest
+    return digest_labels(snapshot.read())

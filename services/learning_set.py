@@ -17,6 +17,7 @@ from pipelines.mosaic.ome_zarr import MosaicInfo, open_mosaic
 from pipelines.segmentation.scoring import known_labels
 from pipelines.tables import read_rows
 from services.label_store import LabelVersion, current_version, find_version, read_labels
+from services.trust.portions import JUDGE, find_portions, read_trusted
 
 _GEOMETRY = [
     "particle_id",
@@ -27,6 +28,10 @@ _GEOMETRY = [
     "centroid_x_px",
     "orientation_rad",
     "major_axis_px",
+    "bbox_y0_px",
+    "bbox_x0_px",
+    "bbox_y1_px",
+    "bbox_x1_px",
 ]
 
 
@@ -40,13 +45,17 @@ class LearningSet:
         Those that particles lie in.
     rows : pyarrow.Table
         Geometry of the particles, with ``label`` (given) and ``true_label``, both null where
-        there is none, ordered by particle id.
+        there is none, and ``portion`` of the trusted labels, "" for most; ordered by particle id.
+        What a person checked counts as true. Particles that judge have no given label.
     version : LabelVersion
         Where the given labels are from.
     held_out : tuple of str
         Mosaics that were kept for testing.
     segmentations : dict of str to str
         Digest of each mosaic's segmentation.
+    judge_ids : frozenset of int
+        All particles that judge, also those of ``rows`` that have no class: nothing is ever
+        learnt from them.
     """
 
     mosaics: list[MosaicInfo]
@@ -54,6 +63,11 @@ class LearningSet:
     version: LabelVersion
     held_out: tuple[str, ...]
     segmentations: dict[str, str]
+    judge_ids: frozenset[int]
+
+    def is_in_portion(self, portion: str) -> NDArray[np.bool_]:
+        """Tell which particles belong to a portion of the trusted labels."""
+        return np.asarray(self.rows["portion"].to_numpy(zero_copy_only=False) == portion)
 
     @property
     def particles(self) -> Particles:
@@ -133,6 +147,7 @@ def read_learning_set(
     known = known_labels(archive, names)
     known = known.filter(known["determinable"]).select(["particle_id", "label"])
     joined = joined.join(known.rename_columns(["particle_id", "true_label"]), "particle_id")
+    joined, judge_ids = _set_apart(archive, joined)
     used = pc.or_(pc.is_valid(joined["label"]), pc.is_valid(joined["true_label"]))
     rows = joined.filter(used).sort_by("particle_id")
     present = sorted(set(rows["mosaic"].to_pylist()))
@@ -143,7 +158,30 @@ def read_learning_set(
         version=version,
         held_out=tuple(held_out),
         segmentations={p["mosaic"]: p["segmentation"] for p in pairs if p["mosaic"] in present},
+        judge_ids=judge_ids,
     )
+
+
+def _set_apart(archive: Archive, rows: pa.Table) -> tuple[pa.Table, frozenset[int]]:
+    """Give particles that a person checked their portion and class; return also who judges.
+
+    The given labels of those that judge are taken away here, where every learner's particles
+    come from, so that no setting can bring one of them into a training.
+    """
+    portions = find_portions(archive, rows)
+    judges = pa.array(portions == JUDGE)
+    trusted = read_trusted(archive).select(["particle_id", "segmentation", "label"])
+    trusted = trusted.rename_columns(["particle_id", "segmentation", "checked"])
+    trusted = trusted.append_column("is_checked", pa.array([True] * trusted.num_rows, pa.bool_()))
+    rows = rows.append_column("portion", pa.array(portions)).append_column("judges", judges)
+    rows = rows.join(trusted, ["particle_id", "segmentation"])
+    nothing = pa.scalar(None, pa.string())
+    label = pc.if_else(rows["judges"], nothing, rows["label"])
+    true = pc.if_else(pc.fill_null(rows["is_checked"], False), rows["checked"], rows["true_label"])
+    judge_ids = frozenset(rows.filter(rows["judges"])["particle_id"].to_pylist())
+    for name, values in (("label", label), ("true_label", true)):
+        rows = rows.set_column(rows.schema.get_field_index(name), name, values)
+    return rows.drop_columns(["judges", "checked", "is_checked"]), judge_ids
 
 
 def to_particles(rows: pa.Table, mosaics: Sequence[str]) -> Particles:

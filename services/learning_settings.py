@@ -11,7 +11,7 @@ from services.settings import ClusterSettings
 #: The methods of `pipelines.classifiers.methods`, told without importing torch.
 METHODS = (
     "ce", "co-teaching", "co-teaching-plus", "dac", "divide-mix", "dynamic-bootstrap", "elr",
-    "elr-plus", "forward", "gce", "glc", "jocor", "nce-rce", "peers", "sce", "two-step",
+    "elr-balanced", "elr-plus", "forward", "gce", "glc", "jocor", "nce-rce", "sce", "two-step",
 )  # fmt: skip
 
 
@@ -47,8 +47,9 @@ class LearningSettings(ClusterSettings):
     padding: Literal["constant", "reflect"] = Field(
         "constant", description="what lies beyond a mosaic's edge"
     )
-    network: Literal["polar", "compact"] = Field(
-        "polar", description="polar knows no direction; compact is a plain network"
+    network: Literal["polar", "polar-coarse", "compact"] = Field(
+        "polar",
+        description="polar knows no direction, polar-coarse sees less; compact is a plain network",
     )
     width: Literal["slim", "wide"] = Field("slim", description="slim for processors; wide for GPUs")
     epochs: int = Field(30, ge=1, description="passes over the particles")

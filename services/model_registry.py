@@ -5,17 +5,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 from pipelines.archive import Archive, write_text
+from pipelines.digests import digest_json
 from pipelines.errors import ModelError
 from pipelines.training.checkpoint import read_model
-from services.tracking import TrackedRun, open_client
+from services.model_files import fetch_files
+from services.model_history import CANDIDATE
+from services.tracking import TrackedRun, open_client, why_refused
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-CANDIDATE = "candidate"
 CARD_FILE = "card.json"
 #: Without any of these a model could not be made again, so it is not registered.
 REQUIRED = (
@@ -27,6 +28,15 @@ REQUIRED = (
     "segmentations",
     "label_version",
     "label_digest",
+)
+
+
+#: What lists of models show of a test.
+TEST_KEYS = (
+    "final_test_accuracy",
+    "final_test_accuracy_low",
+    "final_test_accuracy_high",
+    "n_test",
 )
 
 
@@ -89,18 +99,35 @@ def register_model(
     from mlflow.exceptions import MlflowException
 
     client = run.client
+    tags = _tags(config, card)
     write_text(folder / CARD_FILE, json.dumps({**card, "run_id": run.run_id}, indent=1) + "\n")
-    run.artifact(folder, "model")
+    # A run may register several, which must not write over each other's files.
+    place = f"model-{config['weights_digest'][:12]}"
+    run.artifact(folder, place)
     try:
         client.create_registered_model(name)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise ModelError(f"model name {name!r} is refused: {error.message}") from error
-    source = f"{client.get_run(run.run_id).info.artifact_uri}/model"
-    tags = {"weights_digest": config["weights_digest"], "label_digest": card["label_digest"]}
+    source = f"{client.get_run(run.run_id).info.artifact_uri}/{place}"
     made = client.create_model_version(name, source, run.run_id, tags=tags)
     client.set_registered_model_alias(name, CANDIDATE, made.version)
     return RegisteredModel(name, str(made.version), folder, config, card, run.run_id)
+
+
+def _tags(config: Mapping[str, Any], card: Mapping[str, Any]) -> dict[str, str]:
+    """Return what lists of models show, and what loading checks, without the model's files."""
+    test = card.get("test", {})
+    values = {
+        "config_digest": digest_json(config),
+        "weights_digest": config["weights_digest"],
+        "label_version": card["label_version"],
+        "label_digest": card["label_digest"],
+        "method": card.get("method", ""),
+        "classes": config.get("classes", []),
+        "test": {key: test[key] for key in TEST_KEYS if key in test},
+    }
+    return {key: v if isinstance(v, str) else json.dumps(v) for key, v in values.items()}
 
 
 def load_model(
@@ -123,8 +150,8 @@ def load_model(
         If there is no such model, or its files are not those that were registered.
     """
     client = open_client(archive, tracking_uri)
-    found = _find(client, reference)
-    folder = _fetch(archive, found.source, tracking_uri)
+    found = find_model_version(client, reference)
+    folder = fetch_files(archive, found, tracking_uri)
     try:
         _, config = read_model(folder)
         card = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
@@ -132,11 +159,31 @@ def load_model(
         raise ModelError(f"model {reference} cannot be read: {error}") from error
     if config["weights_digest"] != found.tags.get("weights_digest"):
         raise ModelError(f"model {reference}: the weights are not those that were registered")
+    # Classes in another order would turn every prediction round, with the same weights.
+    if found.tags.get("config_digest") not in (None, digest_json(config)):
+        raise ModelError(f"model {reference}: its config is not that which was registered")
     return RegisteredModel(found.name, str(found.version), folder, config, card, found.run_id)
 
 
-def _find(client: "MlflowClient", reference: str) -> Any:
-    """Return MLflow's record of a model version."""
+def model_reference(name: str, which: str) -> str:
+    """Return a model's reference from its name and a version or ``@ALIAS``.
+
+    Examples
+    --------
+    >>> model_reference("hands", "@champion"), model_reference("hands", "3")
+    ('hands@champion', 'hands/3')
+    """
+    return f"{name}{which}" if which.startswith("@") else f"{name}/{which}"
+
+
+def find_model_version(client: "MlflowClient", reference: str) -> Any:
+    """Return MLflow's record of a model version.
+
+    Raises
+    ------
+    ModelError
+        If there is none.
+    """
     from mlflow.exceptions import MlflowException
 
     text = reference.removeprefix("models:/")
@@ -149,25 +196,6 @@ def _find(client: "MlflowClient", reference: str) -> Any:
             raise ModelError(f"model must be NAME@ALIAS or NAME/VERSION, got {reference!r}")
         return client.get_model_version(name, version)
     except MlflowException as error:
-        raise ModelError(f"model {reference} is not registered") from error
-
-
-def _fetch(archive: Archive, source: str, tracking_uri: str | None) -> Path:
-    """Return the folder of a model's files, downloaded if they are not on this machine."""
-    if urlsplit(source).scheme in ("", "file"):
-        folder = Path(unquote(urlsplit(source).path))
-        if folder.is_dir():
-            return folder
-        # The archive was moved, and its store remembers where it was.
-        _, _, inside = str(folder).partition("/mlartifacts/")
-        moved = archive.root / "mlartifacts" / inside
-        if not inside or not moved.is_dir():
-            raise ModelError(f"model files are not at {folder}")
-        return moved
-    from mlflow.artifacts import download_artifacts
-
-    target = archive.scratch / "models"
-    target.mkdir(parents=True, exist_ok=True)
-    return Path(
-        download_artifacts(artifact_uri=source, dst_path=str(target), tracking_uri=tracking_uri)
-    )
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise ModelError(f"model {reference} is not registered") from error
+        raise ModelError(f"model {reference}: its store {why_refused(error)}") from error

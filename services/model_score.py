@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.archive import Archive
 from pipelines.classifiers.flow import predict_here
 from pipelines.classifiers.model import load_classifier
 from pipelines.classifiers.plan import Particles
@@ -23,6 +24,7 @@ from pipelines.evaluation.classification import (
 from pipelines.randomness import generator
 from pipelines.training.samples import UNKNOWN
 from pipelines.training.splits import TEST
+from services.model_strata import worst_strata
 from services.tracking import TrackedRun
 from services.train_plan import Planned
 
@@ -89,10 +91,20 @@ class ModelScore:
             "final_test_balanced_accuracy": balanced_accuracy(confusion),
             "final_test_calibration_error": expected_calibration_error(probs, true),
         }
+        right = probs.argmax(axis=1) == true
         for index, name in enumerate(self.classes):
-            if confusion[index].sum():
-                recall = confusion[index, index] / confusion[index].sum()
-                values[f"final_test_recall_{name}"] = float(recall)
+            if (of_class := true == index).any():
+                low, high = mean_interval(
+                    right[of_class],
+                    self.particle_ids[counted][of_class],
+                    rng=generator(self.seed, f"recall interval {name}"),
+                )
+                key = f"final_test_recall_{name}"
+                values |= {
+                    key: float(right[of_class].mean()),
+                    f"{key}_low": low,
+                    f"{key}_high": high,
+                }
         within = accuracy(self.confusion(~self.is_held_out))
         if not math.isnan(within):
             values["final_test_accuracy_in_trained_mosaics"] = within
@@ -116,6 +128,20 @@ def score_model(planned: Planned, model: Path) -> ModelScore:
         pred_probs=probs,
         is_held_out=planned.data.in_held_out[rows],
         seed=plan.seed,
+    )
+
+
+def known_failures(archive: Archive, planned: Planned, score: ModelScore) -> list[dict[str, Any]]:
+    """Return the groups of tested particles where a model is clearly worse, worst first."""
+    counted = score.counted
+    if not counted.any():
+        return []
+    return worst_strata(
+        archive,
+        [info.name for info in planned.data.mosaics],
+        score.particle_ids[counted],
+        score.pred_probs[counted].argmax(axis=1) == score.true_labels[counted],
+        seed=score.seed,
     )
 
 

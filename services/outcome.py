@@ -20,17 +20,20 @@ class Outcome:
 
     ``n_quarantined`` counts what could not be processed, in this run or left from earlier ones.
     ``screen`` is text for people, shown above the line. Values that are lists or mappings are
-    for JSON alone.
+    for JSON alone. ``is_failure`` says that what was looked at is not as it should be.
     """
 
     word: str
     values: Mapping[str, Any] = field(default_factory=dict)
     n_quarantined: int = 0
     screen: str = ""
+    is_failure: bool = False
 
     @property
     def status(self) -> int:
         """The exit status."""
+        if self.is_failure:
+            return OURS
         return SOME_QUARANTINED if self.n_quarantined else DONE
 
     def text(self) -> str:

@@ -6,19 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.segmentation.learned.model_folder import read_model_folder
-
 from pipelines.archive import Archive, write_text
 from pipelines.errors import ModelError
-from services.model_registry import CANDIDATE, CARD_FILE, RegisteredModel, load_model
+from pipelines.segmentation.learned.model_folder import read_model_folder
+from services.model_history import CANDIDATE, CHAMPION
+from services.model_registry import CARD_FILE, RegisteredModel, load_model
 from services.tracking import TrackedRun, open_client
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 KIND = "segmenter"
-#: The alias of the one that is in use; the newest is the candidate.
-CHAMPION = "champion"
 #: The alias that `tessera segmenter evaluate` gives.
 BEST = "best"
 #: What a name without an alias means: the first of these that there is.

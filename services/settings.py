@@ -45,6 +45,14 @@ class ArchiveSettings(VerbSettings):
     archive: Path = Field(description="the archive's folder")
 
 
+class RegistrySettings(ArchiveSettings):
+    """What every verb on the registry of models accepts."""
+
+    tracking_uri: str | None = Field(
+        None, description="MLflow server; by default a database in the archive"
+    )
+
+
 class ClusterSettings(ArchiveSettings):
     """What every verb that starts Ray accepts."""
 

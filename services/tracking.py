@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.archive import Archive
-from pipelines.errors import SettingsError
+from pipelines.errors import ModelError, SettingsError
+from services.secrets import has_password, without_passwords
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,8 +34,10 @@ class TrackedRun:
 
     def tags(self, values: Mapping[str, Any]) -> None:
         """Set tags; what is not text becomes JSON."""
-        for key, value in values.items():
-            self.client.set_tag(self.run_id, key, _text(value))
+        from mlflow.entities import RunTag
+
+        tags = [RunTag(key, _text(value)) for key, value in values.items()]
+        self.client.log_batch(self.run_id, tags=tags)
 
     def metrics(self, values: Mapping[str, float], *, step: int = 0) -> None:
         """Log metrics of one step."""
@@ -87,11 +90,19 @@ def warm() -> None:
 def open_client(archive: Archive, tracking_uri: str | None = None) -> "MlflowClient":
     """Open the tracking store: the archive's own by default, which is made if it is not there.
 
+    A server's user and password come from MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD
+    alone: what stands in settings is written down with every run.
+
     Raises
     ------
     SettingsError
-        If a server does not answer.
+        If a server does not answer or does not let us in, or its address holds a password.
     """
+    if tracking_uri is not None and has_password(tracking_uri):
+        raise SettingsError(
+            f"--tracking-uri: {without_passwords(tracking_uri)} must not hold a user or password; "
+            "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead"
+        )
     _import()
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
@@ -106,9 +117,41 @@ def open_client(archive: Archive, tracking_uri: str | None = None) -> "MlflowCli
                 place = (archive.root / "mlartifacts").absolute().as_uri() if local else None
                 client.create_experiment(EXPERIMENT, artifact_location=place)
         except MlflowException as error:
-            first = str(error).splitlines()[0]
-            raise SettingsError(f"tracking store {uri} cannot be used: {first}") from error
+            raise SettingsError(f"tracking store {uri} {why_refused(error)}") from error
     return client
+
+
+@contextmanager
+def store_errors(what: str) -> Iterator[None]:
+    """Say in one line what a tracking store refuses in the block.
+
+    Raises
+    ------
+    ModelError
+        Beginning with ``what``.
+    """
+    _import()
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            raise ModelError(f"{what} is not registered") from error
+        raise ModelError(f"{what}: its store {why_refused(error)}") from error
+
+
+def why_refused(error: Exception) -> str:
+    """Say in a line why a tracking store did not do what it was asked."""
+    said = str(error) or type(error).__name__
+    if "error code 401" in said:
+        return (
+            "refuses the user or password: set MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD"
+        )
+    if "error code 403" in said:
+        return "does not allow that to this user (MLFLOW_TRACKING_USERNAME)"
+    return f"cannot be used: {without_passwords(said.splitlines()[0])}"
 
 
 def store_uri(archive: Archive, tracking_uri: str | None) -> str:
@@ -140,17 +183,26 @@ def track_run(
     from services.versions import code_version, library_versions
 
     client = open_client(archive, tracking_uri)
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    created = client.create_run(experiment.experiment_id, run_name=verb)
+    from mlflow.entities import Param
+    from mlflow.exceptions import MlflowException
+
+    try:
+        experiment = client.get_experiment_by_name(EXPERIMENT)
+        created = client.create_run(experiment.experiment_id, run_name=verb)
+    except MlflowException as error:
+        uri = store_uri(archive, tracking_uri)
+        raise SettingsError(f"tracking store {uri} {why_refused(error)}") from error
     run = TrackedRun(client, created.info.run_id)
     try:
-        for key, value in settings.items():
-            client.log_param(run.run_id, key, _text(value))
+        params = [Param(key, _text(value)) for key, value in settings.items()]
+        # All at once: a server takes its time over every request.
+        client.log_batch(run.run_id, params=params)
         run.tags({"verb": verb, "code_version": code_version(), "libraries": library_versions()})
         yield run
     except BaseException as error:
         ended = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
-        client.set_tag(run.run_id, "reason", _text(f"{type(error).__name__}: {error}"))
+        reason = without_passwords(f"{type(error).__name__}: {error}")
+        client.set_tag(run.run_id, "reason", _text(reason))
         client.set_terminated(run.run_id, ended)
         raise
     client.set_terminated(run.run_id, "FINISHED")
@@ -161,6 +213,8 @@ def _import() -> None:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
     import mlflow  # noqa: F401

@@ -28,6 +28,7 @@ from services.audit_file import read_audit
 from services.learning_set import LearningSet, read_learning_set
 from services.learning_settings import LearningSettings
 from services.selection import select_mosaics
+from services.trust.portions import JUDGE, LEARN
 
 #: Raised whenever the same settings and data give another model.
 RESULT_VERSION = 1
@@ -97,11 +98,13 @@ def plan_training(archive: Archive, settings: LearningSettings) -> Planned:
     classes, mirrored_class = plan_classes(present, pairs)
     particles = data.particles
     roles = split_roles(particles.particle_ids, fractions=fractions, seed=settings.seed)
-    roles[data.in_held_out] = TEST
+    # What a person checked is spent by methods that ask for trusted labels, and by no other.
+    roles[data.is_in_portion(LEARN)] = CLEAN_SMALL
+    roles[data.in_held_out | data.is_in_portion(JUDGE)] = TEST
     given = data.class_indices("label", classes)
     true = data.class_indices("true_label", classes)
     if settings.trusted is not None:
-        roles, true = _trust(settings.trusted, particles.particle_ids, roles, true, classes)
+        roles, true = _trust(settings.trusted, data, roles, true, classes)
     _check_trusted(settings.method, method.phases(settings.epochs, options), roles, true)
     check_samples(roles, given, classes, mirrored_class)
     has_mirror = mirrored_class != list(range(len(classes)))
@@ -156,7 +159,7 @@ def plan_training(archive: Archive, settings: LearningSettings) -> Planned:
 
 def _trust(
     path: Path,
-    particle_ids: NDArray[np.int64],
+    data: LearningSet,
     roles: NDArray[np.int64],
     true_labels: NDArray[np.int64],
     classes: Sequence[str],
@@ -168,7 +171,17 @@ def _trust(
     SettingsError
         If the file cannot be read, or names a particle that is kept for testing.
     """
-    reviewed = read_audit(path, particle_ids, classes, flag="--trusted")
+    particle_ids = data.particles.particle_ids
+    others = np.array(sorted(data.judge_ids - set(particle_ids.tolist())), dtype=np.int64)
+    everyone = np.concatenate([particle_ids, others])
+    reviewed = read_audit(path, everyone, classes, flag="--trusted")
+    judged = (reviewed != UNKNOWN) & np.isin(everyone, list(data.judge_ids))
+    if judged.any():
+        raise SettingsError(
+            f"--trusted: {path} names particle {everyone[judged][0]}, which judges "
+            "(`tessera trust show`): nothing may be learnt from it"
+        )
+    reviewed = reviewed[: len(particle_ids)]
     chosen = (reviewed >= 0) & (reviewed < len(classes))
     if (both := chosen & (roles == TEST)).any():
         raise SettingsError(
@@ -241,6 +254,8 @@ def _key(plan: TrainPlan, data: LearningSet) -> str:
         if is_dataclass(value) and not isinstance(value, type)
     }
     who = [plan.particles.particle_ids, plan.roles, plan.given_labels]
+    if (trusted := plan.roles == CLEAN_SMALL).any():
+        who.append(np.where(trusted, plan.true_labels, UNKNOWN))
     return digest_json(
         [RESULT_VERSION, settings, [digest_array(values) for values in who], data.digests()]
     )

@@ -1,11 +1,47 @@
 import os
+import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+
+# Before numpy and torch are imported: tests on every core leave no core for a second thread.
+os.environ |= {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS")}
 
 import numpy as np
 import pytest
 
+#: Fixtures of the session that are made once in the whole run: their files share one process.
+MADE_ONCE = ("embedded_ray", "trained_hands")
+STORIES = Path(__file__).with_name("stories")
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@cache
+def made_once_in(path: Path) -> str | None:
+    """Return which of the fixtures that are made once a file of tests names."""
+    text = path.read_text(encoding="utf-8")
+    return next((name for name in MADE_ONCE if re.search(rf"\b{name}\b", text)), None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, or other processes would wait for it at the end."""
+    for item in items:
+        if not made_once_in(item.path) and {*MADE_ONCE} & {*item.fixturenames}:
+            raise pytest.UsageError(f"{item.path} must name the fixture of {MADE_ONCE} it uses")
+    items.sort(key=lambda item: not made_once_in(item.path) and STORIES not in item.path.parents)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Give each process a file at a time, or all files of a fixture that is made once."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFixtureOrFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return made_once_in(config.rootpath / file) or file
+
+    return ByFixtureOrFile(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -117,12 +117,15 @@ def check_pixel_size(config: Mapping[str, Any], mosaic: str, pixel_size_nm: floa
     Raises
     ------
     ModelError
-        If one's pixel size is known and the other's is not, or they are too far apart.
+        If they are too far apart, or the model sees a field in nm and the mosaic's pixel size is
+        not known.
     """
     trained = config["pixel_size_nm"]
-    if trained is None or not config["view"]["in_nm"]:
+    if trained is None:
         return
     if pixel_size_nm is None:
+        if not config["view"]["in_nm"]:
+            return
         raise ModelError(
             f"mosaic {mosaic} has no pixel size; the model's field of view is in nm and was "
             f"trained on {trained[0]:g} to {trained[1]:g} nm"

@@ -6,6 +6,7 @@ and nothing else of ours.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -260,6 +261,8 @@ def _normalised(n_in: int, n_out: int, *, padding: int) -> list[nn.Module]:
 
 ARCHITECTURES: Mapping[str, Callable[..., nn.Module]] = {
     "polar": PolarNet,
+    # A quarter of the samples: for studies of many trainings on processors.
+    "polar-coarse": partial(PolarNet, n_angles=32, n_radii=12),
     "compact": CompactNet,
     "lenet": LeNet,
     "nine": NineNet,
@@ -289,10 +292,10 @@ def build_network(config: Mapping[str, Any]) -> Ensemble:
     Parameters
     ----------
     config : mapping
-        ``architecture`` ("polar" or "compact"), ``widths`` (channels of each block), ``n_classes``,
-        ``dropout``, ``antisymmetric``, ``mirrored_class`` (for each class that of its mirror
-        image), ``n_networks``, how many of these predict together, and ``n_extra_outputs``,
-        outputs beyond the classes.
+        ``architecture`` (a key of `ARCHITECTURES`), ``widths`` (channels of each block),
+        ``n_classes``, ``dropout``, ``antisymmetric``, ``mirrored_class`` (for each class that
+        of its mirror image), ``n_networks``, how many of these predict together, and
+        ``n_extra_outputs``, outputs beyond the classes.
 
     Raises
     ------

@@ -1,12 +1,14 @@
-"""The label table's rules: states of a row, what may follow what, merging, content digest."""
+"""The label table's rules: states of a row, what may follow what, content digest."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from pipelines.digests import digest_rows
+from pipelines.digests import digest_rows, hash_rows, sum_hashes
 from pipelines.errors import LabelError
 from pipelines.tables import LABELS
 
@@ -41,8 +43,8 @@ FOLLOWERS: Mapping[str, frozenset[str]] = {
 
 _CLASS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._+-]{0,62}(?<! )")
 _REQUIRED = ("particle_id", "mosaic", "instance", "state", "source", "method")
-#: States of rows that may be without a label: rules abstained, or nobody can tell.
-_UNLABELLED = (GIVEN, UNDETERMINABLE, RELEASED)
+#: States of rows that may be without a label: rules abstained, or nobody can tell, or could.
+_UNLABELLED = (GIVEN, UNDETERMINABLE, RELEASED, FLAGGED)
 
 
 def check_class_name(name: str, where: str) -> str:
@@ -96,76 +98,16 @@ def check_labels(rows: pa.Table) -> None:
         raise LabelError(f"label rows: confidence must be 0 to 1, got {worst}")
 
 
-def merge_labels(current: pa.Table, rows: pa.Table, *, anew: Collection[str] = ()) -> pa.Table:
-    """Merge new rows into the current ones.
-
-    A new row in state `GIVEN` never replaces a decision (any other state); a new row in another
-    state replaces the particle's row, if it may follow it.
-
-    Parameters
-    ----------
-    current, rows : pyarrow.Table
-        Rows of the label table.
-    anew : collection of str
-        Mosaics that ``rows`` label anew: their other given rows are dropped, and so are
-        decisions on an earlier segmentation, whose instances are no longer there.
-
-    Returns
-    -------
-    merged : pyarrow.Table
-        Sorted by mosaic and instance.
-
-    Raises
-    ------
-    LabelError
-        If a new state may not follow the current one.
-    """
-    is_weak = pc.equal(rows["state"], GIVEN)
-    decisions = rows.filter(pc.invert(is_weak))
-    _check_followers(current, decisions)
-    current = _without(current, decisions)
-    in_anew = pc.is_in(current["mosaic"], value_set=pa.array(sorted(anew), pa.string()))
-    given = pc.equal(current["state"], GIVEN)
-    outdated = _is_outdated(current, rows)
-    current = current.filter(pc.invert(pc.and_(in_anew, pc.or_(given, outdated))))
-    decided = current.filter(pc.not_equal(current["state"], GIVEN))
-    weak = _without(rows.filter(is_weak), decided)
-    merged = pa.concat_tables([_without(current, weak), weak, decisions])
-    return merged.sort_by([("mosaic", "ascending"), ("instance", "ascending")]).combine_chunks()
-
-
 def digest_labels(rows: pa.Table) -> str:
     """Digest the content of the label table; the order of rows does not matter."""
+    return f"{sum_hashes(hash_labels(rows)):032x}"
+
+
+def hash_labels(rows: pa.Table) -> NDArray[np.uint32]:
+    """Hash each row of the label table; `digest_labels` is the sum of these."""
+    return hash_rows(rows, LABELS.names)
+
+
+def digest_labels_at_once(rows: pa.Table) -> str:
+    """Digest the content as versions did before digests could follow changes."""
     return digest_rows(rows, LABELS.names)
-
-
-def _without(rows: pa.Table, other: pa.Table) -> pa.Table:
-    """Return the rows whose particle is not in ``other``."""
-    ids = other["particle_id"].combine_chunks()
-    return rows.filter(pc.invert(pc.is_in(rows["particle_id"], value_set=ids)))
-
-
-def _is_outdated(current: pa.Table, rows: pa.Table) -> pa.Array:
-    """Tell which current rows belong to another segmentation than the new rows of their mosaic."""
-    known = rows.group_by("mosaic").aggregate([("segmentation", "max")])
-    newest = known["segmentation_max"].combine_chunks()
-    position = pc.index_in(current["mosaic"], value_set=known["mosaic"].combine_chunks())
-    expected = newest.take(position.combine_chunks())
-    return pc.fill_null(pc.not_equal(current["segmentation"], expected), False)
-
-
-def _check_followers(current: pa.Table, decisions: pa.Table) -> None:
-    if not decisions.num_rows:
-        return
-    columns = ["particle_id", "state"]
-    pairs = decisions.select(columns).join(
-        current.select(columns), "particle_id", join_type="inner", right_suffix="_before"
-    )
-    changes = pairs.group_by(["state_before", "state"]).aggregate([("particle_id", "min")])
-    for change in changes.to_pylist():
-        before, after = change["state_before"], change["state"]
-        if after not in FOLLOWERS[before]:
-            raise LabelError(
-                f"label of particle {change['particle_id_min']} is {before}; "
-                f"it cannot become {after}"
-            )

@@ -42,8 +42,8 @@ class NetworkChoice:
 class Variant:
     """A method with its options, and what it is called in tables and figures.
 
-    ``loop`` and ``network`` hold what differs from the sweep's own settings: a variant with any
-    is not at equal budget, and says so by its label.
+    ``loop``, ``network`` and ``augmentation`` hold what differs from the sweep's own settings: a
+    variant with any is not at equal terms, and says so by its label.
     """
 
     method: str
@@ -51,6 +51,7 @@ class Variant:
     options: Mapping[str, float] = field(default_factory=dict)
     loop: Mapping[str, Any] = field(default_factory=dict)
     network: Mapping[str, Any] = field(default_factory=dict)
+    augmentation: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,8 @@ class SweepPlan:
         Particles for each role; 0 for ``n_test`` means all.
     loop, network
         The budget and the backbone, for all.
+    augmentation : mapping
+        What of the study's own augmentation is otherwise, for all.
     tells_error_rate : bool
         Whether methods that take an error rate are told the right one.
     """
@@ -85,6 +88,7 @@ class SweepPlan:
     n_test: int
     loop: LoopSettings
     network: NetworkChoice
+    augmentation: Mapping[str, Any] = field(default_factory=dict)
     tells_error_rate: bool = True
 
     def __post_init__(self) -> None:
@@ -121,6 +125,7 @@ class Trial:
     n_test: int
     loop: LoopSettings
     network: NetworkChoice
+    augmentation: Mapping[str, Any] = field(default_factory=dict)
 
     def key(self, study_digest: str) -> str:
         """Digest of all that decides the result; a trial is not done twice under one key."""
@@ -150,6 +155,7 @@ def plan_trials(plan: SweepPlan) -> list[Trial]:
             n_test=plan.n_test,
             loop=replace(plan.loop, **variant.loop),
             network=replace(plan.network, **variant.network),
+            augmentation={**plan.augmentation, **variant.augmentation},
         )
         for seed, rate, variant in itertools.product(plan.seeds, plan.error_rates, plan.variants)
     ]

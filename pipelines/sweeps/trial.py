@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +147,7 @@ def plan_trial(
             n_extra_outputs=kind.n_extra_outputs,
         ),
         view=study.view,
-        augmentation=study.augmentation,
+        augmentation=replace(study.augmentation, **trial.augmentation),
         loop=trial.loop,
         n_rotations=trial.network.rotations,
         seed=trial.seed,

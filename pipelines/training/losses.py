@@ -221,19 +221,19 @@ def abstention_loss(logits: Tensor, labels: Tensor, *, alpha: float | Tensor) ->
     return torch.sigmoid(answering) * losses - alpha * F.logsigmoid(answering)
 
 
-def prior_divergence(logits: Tensor, prior: Tensor) -> Tensor:
-    """Return ``KL(prior || mean p)`` of a batch, one number: keeps predictions from one class.
+def prior_divergence(mean_probs: Tensor, prior: Tensor) -> Tensor:
+    """Return ``KL(prior || mean p)`` of a step, one number: keeps predictions from one class.
 
     Parameters
     ----------
-    logits : (B, K) tensor
-        Of the batch.
+    mean_probs : (K,) tensor
+        Mean of the step's predicted probabilities; see `method.Method.mean_over_step`.
     prior : (K,) tensor
         Shares of the classes that are expected, sum 1. Published code takes them to be equal,
         which is wrong wherever classes are not.
     """
-    log_mean = torch.logsumexp(_log_probs(logits), dim=0) - math.log(len(logits))
-    expected = prior.to(log_mean)
+    expected = prior.to(mean_probs)
+    log_mean = mean_probs.clamp(min=torch.finfo(mean_probs.dtype).tiny).log()
     return (torch.xlogy(expected, expected) - expected * log_mean).sum()
 
 

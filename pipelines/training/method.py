@@ -239,6 +239,21 @@ class Method:
         total = self.team.add_up(weights.sum()).clamp(min=1)
         return (losses * weights).sum() * self.team.size / total
 
+    def mean_over_step(self, values: Tensor, batch: Batch) -> Tensor:
+        """Average the rows of values (B, K) over the step's samples of all workers: (K,).
+
+        The gradient is that of this worker's share, weighed as in `mean`.
+        """
+        mine = (values * self._counted(batch).to(values.dtype)[:, None]).sum(dim=0)
+        n = self.team.add_up(self._counted(batch).to(values.dtype).sum()).clamp(min=1)
+        everyones = self.team.add_up(mine).detach()
+        return (everyones + self.team.size * (mine - mine.detach())) / n
+
+    def given_shares(self) -> Tensor:
+        """Return the classes' shares among the given labels: (K,)."""
+        counts = torch.bincount(self.training_set.given_labels, minlength=self.n_classes)
+        return counts.float() / counts.sum()
+
     def smallest(self, losses: Tensor, batch: Batch, n: int) -> Tensor:
         """Tell which samples (B,) are among the ``n`` with the smallest losses of all workers'."""
         everyones = self.spread(losses, batch)

@@ -16,7 +16,7 @@ from pipelines.labels.audit import plant_canaries
 from pipelines.labels.table import GIVEN
 from pipelines.training.samples import UNKNOWN
 from services.audit_file import read_audit
-from services.label_store import LabelVersion, read_labels
+from services.label_store import LabelVersion, current_version, read_labels
 from services.train_plan import plan_training
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ class CleanPlan:
         Those whose label in this version is a weak one.
     newest_states : (N,) ndarray of str
         The state of each label in the newest version; "" without a label there.
+    newest_version : int
+        Its number: what is decided after it is not touched.
     is_canary : (N,) ndarray of bool
         Those of them whose label was made wrong on purpose for the training.
     reviewed : (N,) ndarray of int
@@ -65,6 +67,7 @@ class CleanPlan:
     given_labels: Indices
     is_judged: Bools
     newest_states: NDArray[np.str_]
+    newest_version: int
     is_canary: Bools
     reviewed: Indices
     key: str
@@ -81,6 +84,8 @@ def plan_cleaning(archive: Archive, settings: "Settings") -> CleanPlan:
         If a setting breaks its rule, or there are more folds than particles.
     """
     planned = plan_training(archive, settings)
+    newest = current_version(archive)
+    assert newest is not None, "there are labels to train on"
     labelled = np.flatnonzero(planned.plan.given_labels != UNKNOWN)
     plan = pick_particles(planned.plan, labelled)
     rows = planned.data.rows.select(_COLUMNS).take(labelled)
@@ -132,14 +137,15 @@ def plan_cleaning(archive: Archive, settings: "Settings") -> CleanPlan:
         rows=rows,
         given_labels=given,
         is_judged=is_judged,
-        newest_states=_states(archive, None, rows),
+        newest_states=_states(archive, newest.version, rows),
+        newest_version=newest.version,
         is_canary=is_canary,
         reviewed=reviewed,
         key=key,
     )
 
 
-def _states(archive: Archive, version: int | None, rows: pa.Table) -> NDArray[np.str_]:
+def _states(archive: Archive, version: int, rows: pa.Table) -> NDArray[np.str_]:
     """Return the state of each particle's label in a version of the labels."""
     names = ["particle_id", "segmentation", "state"]
     labels = read_labels(archive, version, with_unlabelled=True).select(names)

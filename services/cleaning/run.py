@@ -63,6 +63,9 @@ def clean_and_commit(
             "settings": settings.model_dump(mode="json"),
             **report,
         },
+        # Trainings take hours: what people decided meanwhile stands.
+        base=planned.newest_version,
+        on_conflict="theirs",
     )
     if not made.is_new:
         note(f"labels are unchanged: version {made.version} stays the current one")

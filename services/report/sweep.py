@@ -7,20 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipelines.archive import Archive
 from pipelines.randomness import generator
-from pipelines.sweeps.figures import (
-    accuracy_figure,
-    kept_precision_figure,
-    mirror_gap_figure,
-)
-from pipelines.sweeps.flow import read_result
-from pipelines.sweeps.intervals import Curve, accuracy_difference, accuracy_interval
-from pipelines.sweeps.plan import SweepPlan
+from pipelines.sweeps.figures import accuracy_figure, kept_precision_figure
+from pipelines.sweeps.intervals import Curve, accuracy_difference
+from pipelines.sweeps.plan import SweepPlan, Variant
 from pipelines.sweeps.study_set import LEARN, StudySet
-from pipelines.sweeps.trial import PREDICTIONS_FILE
 from pipelines.tables import TRIALS
 from services.report.blocks import (
     Block,
@@ -34,11 +27,12 @@ from services.report.blocks import (
 )
 from services.report.build import write_page
 from services.report.embedding import FigureFolder
+from services.report.sweep_mirrors import mirror_sections
+from services.report.sweep_results import Found
 
 if TYPE_CHECKING:
     from services.sweeping.results import Recorder
 
-Correct = NDArray[np.float64]
 #: Particles that show how labels are made wrong.
 _SHOWN = 6
 #: The best accuracies that were published for this task, by error rate, in per cent.
@@ -73,7 +67,7 @@ def write_sweep_report(
     """
     name = f"sweep-{recorder.name}"
     figures = FigureFolder(archive.reports / name)
-    found = _Found(plan, study, recorder.rows, folder)
+    found = Found(plan, study, recorder.rows, folder)
     _write_csv(archive.reports / name / "trials.csv", list(recorder.rows.values()))
     head = recorder.headline()
     return write_page(
@@ -97,79 +91,13 @@ def write_sweep_report(
             _accuracy(found, figures),
             _making(found, figures),
             _memorising(found, figures),
-            *_mirrors(found, figures),
+            *mirror_sections(found, figures),
             _setting(plan, study),
         ],
     )
 
 
-class _Found:
-    """The results of a sweep, by method and error rate."""
-
-    def __init__(
-        self,
-        plan: SweepPlan,
-        study: StudySet,
-        rows: Mapping[str, Mapping[str, Any]],
-        folder: Path,
-    ) -> None:
-        self.plan, self.study, self.rows, self.folder = plan, study, rows, folder
-        self.methods = [variant.label for variant in plan.variants]
-        self.rates = sorted(plan.error_rates)
-        self.n_test = max(row["n_test"] for row in rows.values())
-
-    def keys(self, method: str, rate: float) -> list[str]:
-        """Return the trials of a method at an error rate, by seed."""
-        at = [
-            (row["seed"], key)
-            for key, row in self.rows.items()
-            if row["method"] == method and row["error_rate"] == rate
-        ]
-        return [key for _, key in sorted(at)]
-
-    def correct(self, method: str, rate: float, *, mirrored: bool = False) -> Correct:
-        """Return which test particles were right: (n_seeds, n_particles)."""
-        parts = []
-        for key in self.keys(method, rate):
-            with np.load(self.folder / key / PREDICTIONS_FILE) as stored:
-                true = stored["true_labels"]
-                if mirrored:
-                    true = np.asarray(self.study.mirrored_class)[true]
-                said = stored["mirrored_probs" if mirrored else "pred_probs"]
-                parts.append((said.argmax(axis=1) == true).astype(np.float64))
-        return np.stack(parts)
-
-    def histories(self, rate: float) -> dict[str, list[list[dict[str, float]]]]:
-        """Return the curves of every method's trials at an error rate."""
-        found = {}
-        for method in self.methods:
-            results = [read_result(self.folder / key) for key in self.keys(method, rate)]
-            if histories := [result["history"] for result in results if result]:
-                found[method] = histories
-        return found
-
-    @property
-    def telling_rate(self) -> float:
-        """The error rate that shows most: the one nearest to 0.4."""
-        return min(self.rates, key=lambda rate: abs(rate - 0.4))
-
-    def curve(self, method: str, value: Any) -> Curve:
-        """Make a method's curve of intervals over error rates."""
-        rates = [rate for rate in self.rates if self.keys(method, rate)]
-        points = [value(method, rate) for rate in rates]
-        value_, low, high = np.array(points, dtype=np.float64).T
-        return Curve(np.array(rates), value_, low, high)
-
-    def interval(self, method: str, rate: float) -> Any:
-        """Return the mean of the last epochs, with the interval of the last model's particles."""
-        rng = generator(0, "sweep", method, str(rate))
-        with_seeds = len(self.plan.seeds) > 1
-        found = accuracy_interval(self.correct(method, rate), with_seeds=with_seeds, rng=rng)
-        last = float(np.mean([self.rows[key]["last"] for key in self.keys(method, rate)]))
-        return last, last + found.low - found.value, last + found.high - found.value
-
-
-def _accuracy(found: _Found, figures: FigureFolder) -> Section:
+def _accuracy(found: Found, figures: FigureFolder) -> Section:
     """Draw and list accuracy against error rate."""
     curves = {method: found.curve(method, found.interval) for method in found.methods}
     clean = None
@@ -206,7 +134,7 @@ def _accuracy(found: _Found, figures: FigureFolder) -> Section:
     return Section("accuracy", "Accuracy against wrong labels", blocks)
 
 
-def _cell(found: _Found, method: str, rate: float) -> str:
+def _cell(found: Found, method: str, rate: float) -> str:
     if not found.keys(method, rate):
         return "-"
     value, low, high = found.interval(method, rate)
@@ -214,7 +142,7 @@ def _cell(found: _Found, method: str, rate: float) -> str:
     return f"{percent(value)} ({percent_between(low, high)}) [{percent(worst)}]"
 
 
-def _differences(found: _Found, baseline: str) -> Table:
+def _differences(found: Found, baseline: str) -> Table:
     """List how much better each method is than the baseline, on the same particles."""
     rows = []
     for method in found.methods:
@@ -237,7 +165,7 @@ def _differences(found: _Found, baseline: str) -> Table:
     return Table(f"Points of accuracy above {baseline}, last models", head, rows)
 
 
-def _making(found: _Found, figures: FigureFolder) -> Section:
+def _making(found: Found, figures: FigureFolder) -> Section:
     """Show how labels were made wrong."""
     from pipelines.labels.noise import corrupt_labels
     from pipelines.sweeps.noisy_set_figure import noisy_set_figure, worth_showing
@@ -284,7 +212,7 @@ def _making(found: _Found, figures: FigureFolder) -> Section:
     )
 
 
-def _memorising(found: _Found, figures: FigureFolder) -> Section:
+def _memorising(found: Found, figures: FigureFolder) -> Section:
     """Draw what becomes of wrong labels, and what is kept."""
     from pipelines.sweeps.panel_figures import memorisation_figure
 
@@ -304,69 +232,6 @@ def _memorising(found: _Found, figures: FigureFolder) -> Section:
     return Section("memorisation", "Memorising", blocks)
 
 
-def _mirrors(found: _Found, figures: FigureFolder) -> list[Section]:
-    """Draw what mirrors tell: true enantiomers against mirror images, controls, populations."""
-    from pipelines.sweeps.panel_figures import population_figure
-
-    if not found.study.has_mirror:
-        return []
-
-    def gap(method: str, rate: float) -> Any:
-        return accuracy_difference(
-            found.correct(method, rate),
-            found.correct(method, rate, mirrored=True),
-            rng=generator(0, "gap", method, str(rate)),
-        )
-
-    below = [rate for rate in found.rates if rate < 0.5] or found.rates
-    gaps = {method: found.curve(method, gap) for method in found.methods}
-    blocks: list[Block] = [
-        figures.add(
-            "mirror-gap",
-            mirror_gap_figure(gaps),
-            "Accuracy on true enantiomers minus accuracy on mirror images",
-        )
-    ]
-    controls = [row for row in found.rows.values() if row.get("achiral_share") is not None]
-    if controls:
-        rows = []
-        for method in found.methods:
-            at = [row for row in controls if row["method"] == method]
-            inside = sum(abs(r["achiral_share"] - 0.5) <= r["achiral_two_sd"] for r in at)
-            mean = float(np.mean([row["achiral_share"] for row in at])) if at else None
-            rows.append([method, percent(mean), f"{inside} of {len(at)}"])
-        blocks.append(
-            Table(
-                "Particles without a hand told from their mirror images: half is chance",
-                ["", "told right", "trials within two standard deviations"],
-                rows,
-            )
-        )
-    if found.study.classes == ["left", "right"]:
-        rate = max((r for r in below), key=lambda r: (r <= 0.4, r))
-        recalls = {method: _recalls(found, method, rate) for method in found.methods}
-        figure = population_figure(recalls, title=f"{percent(rate)} wrong labels")
-        said = f"Measured against true share of left-handed particles, at {percent(rate)}"
-        blocks.append(figures.add("population", figure, said))
-    return [Section("mirrors", "Mirrors and populations", blocks)]
-
-
-def _recalls(found: _Found, method: str, rate: float) -> Any:
-    """Average the recalls of both hands over seeds."""
-    from pipelines.sweeps.panel_figures import Recalls
-
-    correct = found.correct(method, rate).mean(axis=0)
-    with np.load(found.folder / found.keys(method, rate)[0] / PREDICTIONS_FILE) as stored:
-        is_left = stored["true_labels"] == found.study.classes.index("left")
-    n_left = int(is_left.sum())
-    return Recalls(
-        float(correct[is_left].mean()),
-        float(correct[~is_left].mean()),
-        n_left,
-        len(is_left) - n_left,
-    )
-
-
 def _setting(plan: SweepPlan, study: StudySet) -> Section:
     """Say what was done, for whoever wants to do it again."""
     rows = [
@@ -376,12 +241,15 @@ def _setting(plan: SweepPlan, study: StudySet) -> Section:
         ["study set", study.digest],
         *([f"loop: {name}", str(value)] for name, value in vars(plan.loop).items()),
         *([f"network: {name}", str(value)] for name, value in vars(plan.network).items()),
-        *(
-            [f"method {v.label}", f"{v.method} {dict(v.options)} {dict(v.loop)} {dict(v.network)}"]
-            for v in plan.variants
-        ),
+        *([f"augmentation: {name}", str(value)] for name, value in plan.augmentation.items()),
+        *([f"method {v.label}", f"{v.method} {_what_differs(v)}".strip()] for v in plan.variants),
     ]
     return Section("setting", "Setting", [Table("The same for all methods", ["", ""], rows, 2)])
+
+
+def _what_differs(variant: Variant) -> str:
+    parts = (variant.options, variant.loop, variant.network, variant.augmentation)
+    return " ".join(f"{name} = {value}" for part in parts for name, value in part.items())
 
 
 def _notes(plan: SweepPlan, recorder: "Recorder") -> Sequence[str]:

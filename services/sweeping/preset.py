@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipelines.errors import SettingsError
 from pipelines.sweeps.plan import NetworkChoice, SweepPlan, Variant
+from pipelines.training.augmentation import Augmentation
 from pipelines.training.loop import LoopSettings
 
 FOLDER = Path(__file__).parent / "presets"
@@ -46,6 +47,7 @@ class _Variant(_Strict):
     options: dict[str, float] = Field(default_factory=dict)
     loop: dict[str, Any] = Field(default_factory=dict)
     network: dict[str, Any] = Field(default_factory=dict)
+    augmentation: dict[str, Any] = Field(default_factory=dict)
 
 
 class SweepPreset(_Strict):
@@ -63,6 +65,7 @@ class SweepPreset(_Strict):
     data: Data
     loop: dict[str, Any] = Field(default_factory=dict)
     network: dict[str, Any] = Field(default_factory=dict)
+    augmentation: dict[str, Any] = Field(default_factory=dict)
     variants: tuple[_Variant, ...]
 
     def plan(self) -> SweepPlan:
@@ -75,14 +78,16 @@ class SweepPreset(_Strict):
         """
         try:
             loop, network = LoopSettings(**self.loop), NetworkChoice(**self.network)
+            Augmentation(**self.augmentation)
             for variant in self.variants:
                 LoopSettings(**{**self.loop, **variant.loop})
                 NetworkChoice(**{**self.network, **variant.network})
+                Augmentation(**{**self.augmentation, **variant.augmentation})
         except TypeError as error:
             raise SettingsError(f"preset {self.title!r}: {_name_of(error)}") from None
         return SweepPlan(
             variants=[
-                Variant(v.method, v.label or v.method, v.options, v.loop, v.network)
+                Variant(v.method, v.label or v.method, v.options, v.loop, v.network, v.augmentation)
                 for v in self.variants
             ],
             error_rates=self.error_rates,
@@ -94,6 +99,7 @@ class SweepPreset(_Strict):
             n_test=self.n_test,
             loop=loop,
             network=network,
+            augmentation=self.augmentation,
             tells_error_rate=self.tells_error_rate,
         )
 

@@ -100,6 +100,7 @@ class Recorder:
             "n_train": trial.n_train,
             "loop": vars(trial.loop),
             "network": vars(trial.network),
+            "augmentation": dict(trial.augmentation),
         }
         uri = self._settings.tracking_uri
         with tracking.track_run(self._archive, "trial", settings, tracking_uri=uri) as run:

@@ -20,6 +20,7 @@ from pipelines.training.augmentation import Augmentation
 from pipelines.training.crop_source import CropSource
 from services.learning_set import to_particles
 from services.train_plan import field_of_view
+from services.trust.portions import JUDGE, find_portions
 
 #: The class of particles that have no hand.
 NO_HAND = "none"
@@ -35,6 +36,10 @@ _COLUMNS = [
     "contrast",
     "touches_edge",
     "low_contrast",
+    "bbox_y0_px",
+    "bbox_x0_px",
+    "bbox_y1_px",
+    "bbox_x1_px",
 ]
 
 
@@ -116,10 +121,14 @@ def study_archive(
 
 
 def _known_particles(archive: Archive, names: Sequence[str]) -> pa.Table:
-    """Return the particles whose class is known, in the order of their acquisition."""
+    """Return the particles whose class is known, in the order of their acquisition.
+
+    Those that judge models are left out: sweeps choose methods, which is learning too.
+    """
     particles = read_rows(archive, "particles", columns=_COLUMNS, filters=[("mosaic", "in", names)])
     flagged = pc.or_kleene(particles["touches_edge"], particles["low_contrast"])
     particles = particles.filter(pc.invert(pc.fill_null(flagged, False)))
+    particles = particles.filter(pa.array(find_portions(archive, particles) != JUDGE))
     known = known_labels(archive, names)
     # Particles without a hand are never determinable, and are wanted all the same.
     usable = pc.or_(known["determinable"], pc.equal(known["label"], NO_HAND))

@@ -104,7 +104,7 @@ def check_archive(path: Path | None) -> list[Check]:
     from pipelines.archive import open_archive
     from pipelines.errors import ArchiveError
     from pipelines.quarantine import list_quarantine
-    from services.lock import LockedError, hold
+    from services.lock import current_holder
 
     if path is None:
         return []
@@ -129,11 +129,11 @@ def check_archive(path: Path | None) -> list[Check]:
             remedy = "mend its owner or permissions, or the mount"
             checks[0] = Check("archive", MISSING, f"{folder} cannot be written: {why}", remedy)
             return checks
-    try:
-        with hold(archive):
-            checks.append(Check("lock", OK, "no other run holds the archive"))
-    except LockedError as error:
-        checks.append(Check("lock", WARNING, str(error), "wait for it; verbs exit 75 meanwhile"))
+    if holder := current_holder(archive):
+        remedy = "wait for it; verbs exit 75 meanwhile"
+        checks.append(Check("lock", WARNING, f"held by {holder}", remedy))
+    else:
+        checks.append(Check("lock", OK, "no other run holds the archive"))
     return checks
 
 

@@ -28,6 +28,9 @@ class Settings(ClusterSettings):
 
     model: str = Field(description="NAME@ALIAS or NAME/VERSION, such as particles@candidate")
     mosaic: tuple[str, ...] = Field((), description="only these mosaics (GLOB); repeatable")
+    force: bool = Field(
+        False, description="also where pixel sizes or classes do not fit the model; it is said"
+    )
     tracking_uri: str | None = Field(
         None, description="MLflow server; by default a database in the archive"
     )
@@ -48,12 +51,12 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from pipelines.classifiers.model import check_pixel_size
     from pipelines.digests import digest_rows
     from pipelines.errors import LabelError
     from pipelines.ledger import DONE, Entry, append_entries, read_entries, work_key
     from pipelines.mosaic.ome_zarr import open_mosaic
     from pipelines.tables import read_rows
+    from services.model_fit import check_fit
     from services.model_registry import load_model
     from services.selection import select_mosaics
     from services.versions import code_version
@@ -61,8 +64,7 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
     names = select_mosaics(archive, settings.mosaic).chosen
     model = load_model(archive, settings.model, tracking_uri=settings.tracking_uri)
     infos = [open_mosaic(archive.mosaic(name)).info for name in names]
-    for info in infos:
-        check_pixel_size(model.config, info.name, info.pixel_size_nm)
+    check_fit(archive, model, infos, force=settings.force)
     rows = read_rows(
         archive,
         "particles",

@@ -100,6 +100,8 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
 
     from pipelines.errors import ArchiveError
     from pipelines.segmentation.plan import n_gaps
+    from services.label_carrying import carry_labels
+    from services.trust.entry import carry_trusted
 
     names = [name for name in archive.mosaic_names() if fnmatchcase(name, settings.mosaic)]
     if not names:
@@ -111,6 +113,9 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
     results = [json.loads(entry.result) for entry in entries]
     n_tiles, n_left = (sum(getattr(p, key) for p in plans) for key in ("n_tiles", "n_tiles_left"))
     said = sorted({method.said for method in methods})
+    carried = carry_labels(archive, names)
+    if n_trusted := carry_trusted(archive, names):
+        carried["trusted_carried"] = n_trusted
     return Outcome(
         "segmented",
         {
@@ -125,6 +130,7 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
             "method": ",".join(said),
             "workers": workers,
             "weights": {m.said: m.weights_digest for m in methods if m.weights_digest},
+            **carried,
         },
         n_quarantined=sum(n_gaps(entry) for entry in entries),
     )

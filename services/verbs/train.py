@@ -84,7 +84,7 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
         settings.model_dump(mode="json"),
         tracking_uri=settings.tracking_uri,
     ) as run:
-        values = _train_and_register(settings, planned, folder, run)
+        values = _train_and_register(archive, settings, planned, folder, run)
     result = json.dumps(values)
     append_entries(
         archive,
@@ -106,14 +106,14 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
 
 
 def _train_and_register(
-    settings: Settings, planned: "Planned", folder: Path, run: "TrackedRun"
+    archive: Archive, settings: Settings, planned: "Planned", folder: Path, run: "TrackedRun"
 ) -> dict[str, Any]:
     """Do the work of a run; return what is worth telling."""
     from pipelines.classifiers.fit import HISTORY_FILE
     from pipelines.classifiers.flow import train_classifier
     from pipelines.training.splits import TRAIN
     from services.model_registry import register_model
-    from services.model_score import log_figures, score_model
+    from services.model_score import known_failures, log_figures, score_model
 
     plan = planned.plan
     card = _card(settings, planned)
@@ -136,7 +136,12 @@ def _train_and_register(
         run,
         model,
         name=settings.name,
-        card={**card, "test": score.metrics(), "history": history},
+        card={
+            **card,
+            "test": score.metrics(),
+            "known_failures": known_failures(archive, planned, score),
+            "history": history,
+        },
     )
     return {
         "method": settings.method,
@@ -161,6 +166,7 @@ def _count_epochs(plan: "TrainPlan") -> int:
 
 def _card(settings: Settings, planned: "Planned") -> dict[str, Any]:
     """Gather what a result must carry."""
+    from services.model_card import describe_training
     from services.versions import code_version, library_versions
 
     error_rate = planned.label_error_rate
@@ -171,6 +177,7 @@ def _card(settings: Settings, planned: "Planned") -> dict[str, Any]:
         "code_version": code_version(),
         "libraries": library_versions(),
         **planned.data.digests(),
+        "trained_on": describe_training(planned),
         "held_out": list(planned.data.held_out),
         **({} if error_rate is None else {"label_error_rate": error_rate}),
     }

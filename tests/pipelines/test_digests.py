@@ -10,6 +10,8 @@ from pipelines.digests import (
     digest_file,
     digest_json,
     digest_rows,
+    hash_rows,
+    sum_hashes,
 )
 
 ROWS = {"a": [3, 1, 2], "b": ["x", None, ""], "c": [0.5, float("nan"), None]}
@@ -145,3 +147,44 @@ def test_a_files_digest_is_of_its_bytes(tmp_path):
 
     assert digest_file(tmp_path / "a") == digest_file(tmp_path / "b")
     assert digest_file(tmp_path / "a") != digest_file(tmp_path / "c")
+
+
+def test_hashes_of_rows_do_not_depend_on_how_values_are_stored():
+    plain = pa.table({"i": pa.array([1, 2], pa.int64()), "s": ["a", None], "f": [0.0, 1.5]})
+    stored = pa.table(
+        {
+            "i": pa.array([1, 2], pa.int32()),
+            "s": pa.array(["a", None]).dictionary_encode(),
+            "f": pa.array([-0.0, 1.5], pa.float32()),
+        }
+    )
+
+    assert (hash_rows(plain, "isf") == hash_rows(stored, "fsi")).all()
+
+
+def test_hashes_of_rows_add_up_to_the_same_in_any_order_and_can_be_taken_away():
+    table = pa.table({"i": list(range(50)), "s": [str(i % 7) for i in range(50)]})
+    hashes = hash_rows(table, "is")
+
+    assert sum_hashes(hash_rows(table.take(list(range(49, -1, -1))), "is")) == sum_hashes(hashes)
+    rest = (sum_hashes(hashes) - sum_hashes(hashes[:20])) % 2**128
+    assert rest == sum_hashes(hashes[20:])
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"a": ["x"], "b": [None]}, {"a": [None], "b": ["x"]}),
+        ({"a": [""], "b": ["x"]}, {"a": [None], "b": ["x"]}),
+        ({"a": [0], "b": ["x"]}, {"a": [None], "b": ["x"]}),
+        ({"a": ["x", "y"], "b": ["1", "2"]}, {"a": ["x", "y"], "b": ["2", "1"]}),
+    ],
+)
+def test_other_rows_have_another_sum(one, other):
+    sums = [sum_hashes(hash_rows(pa.table(columns), "ab")) for columns in (one, other)]
+
+    assert sums[0] != sums[1]
+
+
+def test_no_rows_add_up_to_nothing():
+    assert sum_hashes(hash_rows(pa.table({"a": pa.array([], pa.string())}), "a")) == 0

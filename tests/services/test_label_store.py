@@ -141,7 +141,7 @@ def test_rows_that_break_the_tables_rules_are_not_written(archive):
 
 def test_a_commit_in_between_is_merged_not_lost(archive, monkeypatch):
     commit(archive, rows("right"), mosaics=["m"])
-    write = label_store._write
+    write = label_store.write_version
     others = [lambda: commit(archive, rows("left", mosaic="n"), mosaics=["n"])]
 
     def write_after_another(archive, merged, made):
@@ -149,7 +149,7 @@ def test_a_commit_in_between_is_merged_not_lost(archive, monkeypatch):
             others.pop()()
         return write(archive, merged, made)
 
-    monkeypatch.setattr(label_store, "_write", write_after_another)
+    monkeypatch.setattr(label_store, "write_version", write_after_another)
     made = commit(archive, rows("left"), mosaics=["m"])
 
     assert made.version == 2
@@ -185,3 +185,26 @@ def test_old_versions_are_never_forgotten(archive):
 
     assert settings["delta.enableExpiredLogCleanup"] == "false"
     assert settings["delta.deletedFileRetentionDuration"] == "interval 36500 days"
+
+
+def test_the_newest_versions_are_found_behind_much_upkeep(archive):
+    commit(archive, rows("right"))
+    commit(archive, rows("left"))
+    for number in range(20):
+        table = deltalake.DeltaTable(str(archive.table("labels")))
+        table.alter.set_table_properties({"delta.appendOnly": "false" if number % 2 else "False"})
+
+    assert [version.version for version in list_versions(archive, limit=1)] == [1]
+    assert current_version(archive).version == 1
+
+
+def test_files_of_mosaics_that_do_not_change_are_left_alone(archive):
+    commit(archive, rows("right"))
+    commit(archive, rows("right", mosaic="n"))
+    before = set(deltalake.DeltaTable(str(archive.table("labels"))).file_uris())
+
+    commit(archive, rows("left", mosaic="n", state="accepted"))
+
+    after = set(deltalake.DeltaTable(str(archive.table("labels"))).file_uris())
+    assert len(before & after) == 1
+    assert len(after) == 2

@@ -92,3 +92,34 @@ def test_a_model_that_is_not_there_is_refused(archive, tmp_path, reference):
 def test_a_reference_that_names_nothing_is_refused(archive, reference):
     with pytest.raises(ModelError, match="must be NAME@ALIAS or NAME/VERSION"):
         load_model(archive, reference)
+
+
+@pytest.mark.parametrize("where", [0.1, 0.5, 0.99])
+def test_weights_that_were_altered_are_refused(archive, tmp_path, where):
+    made = register(archive, tmp_path / "one")
+    weights = load_model(archive, made.uri).folder / "weights.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[int(where * len(content))] ^= 1
+    weights.write_bytes(content)
+
+    with pytest.raises(ModelError, match="weights"):
+        load_model(archive, made.uri)
+
+
+def test_classes_that_were_exchanged_are_refused(archive, tmp_path):
+    made = register(archive, tmp_path / "one")
+    config = load_model(archive, made.uri).folder / "config.json"
+    config.write_text(config.read_text().replace('"left"', '"x"').replace('"right"', '"left"'))
+
+    with pytest.raises(ModelError, match="config is not that which was registered"):
+        load_model(archive, made.uri)
+
+
+def test_a_run_may_register_several_models(archive, tmp_path):
+    with track_run(archive, "train", {}) as run:
+        for i, name in enumerate(("ears", "tails")):
+            write_model(tmp_path / name, {"w": torch.tensor([float(i)])}, {"classes": ["a"]})
+            register_model(run, tmp_path / name, name=name, card=CARD)
+
+    folders = {load_model(archive, f"{name}@candidate").folder for name in ("ears", "tails")}
+    assert len(folders) == 2

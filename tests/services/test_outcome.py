@@ -52,3 +52,7 @@ def test_the_json_has_every_value_in_a_form_that_all_readers_know():
         "none": None,
         "quarantined": 1,
     }
+
+
+def test_what_is_not_as_it_should_be_ends_with_status_1():
+    assert Outcome("damaged", is_failure=True).status == 1

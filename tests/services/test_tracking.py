@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 from matplotlib.figure import Figure
 
@@ -64,3 +67,42 @@ def test_a_run_that_breaks_off_is_marked_with_its_reason(archive, error, status)
 def test_a_server_that_does_not_answer_is_refused_in_one_line(archive):
     with pytest.raises(SettingsError, match=r"tracking store http://127\.0\.0\.1:9 cannot be used"):
         open_client(archive, "http://127.0.0.1:9")
+
+
+OPENER = """
+import sys
+from pathlib import Path
+from pipelines.archive import open_archive
+from services.tracking import _import, open_client
+_import()
+print("ready", flush=True)
+sys.stdin.readline()
+open_client(open_archive(Path(sys.argv[1])))
+"""
+
+
+def test_processes_that_open_a_new_store_at_once_make_it_once(tmp_path):
+    fresh = create_archive(tmp_path / "a")
+    openers = [
+        subprocess.Popen(
+            [sys.executable, "-c", OPENER, str(fresh.root)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+
+    # Importing takes long and differs: only now do they begin, all together.
+    assert [opener.stdout.readline() for opener in openers] == ["ready\n"] * 3
+    ends = [opener.communicate("go\n") for opener in openers]
+
+    assert [opener.returncode for opener in openers] == [0, 0, 0], ends
+    found = open_client(fresh).search_experiments(filter_string="name = 'tessera'")
+    assert len(found) == 1
+
+
+def test_an_address_with_a_password_is_refused_before_anything_is_written(archive):
+    with pytest.raises(SettingsError, match=r"http://\*\*\*@lab must not hold a user or password"):
+        open_client(archive, "http://ada:secret@lab")

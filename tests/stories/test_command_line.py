@@ -1,5 +1,6 @@
 """What a person meets who types something wrong."""
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 import tifffile
 
 from pipelines.archive import create_archive
+from services import cli
 from services.cli import VERBS
 
 #: Root may read any file until it gives that right up.
@@ -29,6 +31,18 @@ with hold(open_archive(Path(sys.argv[1]))):
     print("held", flush=True)
     sys.stdin.read()
 """
+
+
+@pytest.fixture
+def typed(capsys):
+    """Run a command line in this process: what it says needs no process of its own."""
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        status = cli.run([str(argument) for argument in arguments])
+        shown = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, status, shown.out, shown.err)
+
+    return run
 
 
 def assert_refused(result: subprocess.CompletedProcess[str], *words: str) -> None:
@@ -51,9 +65,26 @@ def test_without_arguments_it_explains_itself(tessera):
         assert verb in result.stderr + result.stdout
 
 
-@pytest.mark.parametrize("verb", [*VERBS])
-def test_every_verb_explains_itself_with_defaults(tessera, verb):
-    result = tessera(verb, "--help")
+def test_a_verb_explains_itself(tessera):
+    result = tessera("segment", "--help")
+
+    assert result.returncode == 0, result.stderr
+    assert "--core-px" in result.stdout
+    assert result.stderr == ""
+
+
+def commands() -> list[str]:
+    """Every verb, and of a family every action."""
+    found = []
+    for verb, (module, _) in VERBS.items():
+        actions = getattr(importlib.import_module(module), "ACTIONS", None)
+        found += [verb] if actions is None else [f"{verb} {action}" for action in actions]
+    return found
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_verb_explains_itself_with_defaults(typed, command):
+    result = typed(*command.split(), "--help")
 
     assert result.returncode == 0, result.stderr
     assert "--seed" in result.stdout
@@ -66,65 +97,65 @@ def test_an_unknown_verb_is_refused(tessera):
     assert_refused(tessera("segmnt"), "segmnt")
 
 
-def test_an_unknown_flag_is_refused(tessera, tmp_path):
-    assert_refused(tessera("segment", "--archive", tmp_path, "--tile-size", 3), "--tile-size")
+def test_an_unknown_flag_is_refused(typed, tmp_path):
+    assert_refused(typed("segment", "--archive", tmp_path, "--tile-size", 3), "--tile-size")
 
 
-def test_a_missing_archive_flag_is_refused(tessera):
-    assert_refused(tessera("segment"), "--archive", "missing")
+def test_a_missing_archive_flag_is_refused(typed):
+    assert_refused(typed("segment"), "--archive", "missing")
 
 
-def test_a_missing_archive_is_refused(tessera, tmp_path):
-    assert_refused(tessera("segment", "--archive", tmp_path / "no"), "no", "does not exist")
+def test_a_missing_archive_is_refused(typed, tmp_path):
+    assert_refused(typed("segment", "--archive", tmp_path / "no"), "no", "does not exist")
 
 
 @pytest.mark.parametrize("verb", [["run", "--assume", "right"], ["ingest"]])
-def test_a_folder_that_is_no_archive_is_refused_and_left_alone(tessera, tmp_path, verb):
+def test_a_folder_that_is_no_archive_is_refused_and_left_alone(typed, tmp_path, verb):
     tifffile.imwrite(tmp_path / "image.tif", np.ones((9, 9), "uint8"))
     letters = tmp_path / "letters"
     letters.mkdir()
     (letters / "letter.txt").write_text("dear")
 
-    result = tessera(*verb, tmp_path / "image.tif", "--archive", letters)
+    result = typed(*verb, tmp_path / "image.tif", "--archive", letters)
 
     assert_refused(result, str(letters), "is not an archive")
     assert [path.name for path in letters.iterdir()] == ["letter.txt"]
 
 
-def test_a_missing_source_is_refused_and_makes_no_archive(tessera, tmp_path):
-    result = tessera("ingest", tmp_path / "no.tif", "--archive", tmp_path / "a")
+def test_a_missing_source_is_refused_and_makes_no_archive(typed, tmp_path):
+    result = typed("ingest", tmp_path / "no.tif", "--archive", tmp_path / "a")
 
     assert_refused(result, "no.tif", "does not exist")
     assert not (tmp_path / "a").exists()
 
 
-def test_an_empty_folder_is_refused_and_makes_no_archive(tessera, tmp_path):
+def test_an_empty_folder_is_refused_and_makes_no_archive(typed, tmp_path):
     (tmp_path / "empty").mkdir()
 
-    result = tessera("ingest", tmp_path / "empty", "--archive", tmp_path / "a")
+    result = typed("ingest", tmp_path / "empty", "--archive", tmp_path / "a")
 
     assert_refused(result, "empty")
     assert not (tmp_path / "a").exists()
 
 
-def test_a_value_out_of_range_names_flag_rule_and_value(tessera, tmp_path):
-    result = tessera("segment", "--archive", tmp_path, "--core-px", -4)
+def test_a_value_out_of_range_names_flag_rule_and_value(typed, tmp_path):
+    result = typed("segment", "--archive", tmp_path, "--core-px", -4)
 
     assert_refused(result, "--core-px", "greater than", "-4")
 
 
-def test_a_broken_settings_file_is_refused(tessera, tmp_path):
+def test_a_broken_settings_file_is_refused(typed, tmp_path):
     settings = tmp_path / "s.toml"
     settings.write_text("[segment\n")
 
-    assert_refused(tessera("segment", "--archive", tmp_path, "--settings", settings), "s.toml")
+    assert_refused(typed("segment", "--archive", tmp_path, "--settings", settings), "s.toml")
 
 
-def test_an_unknown_setting_is_refused_with_its_file(tessera, tmp_path):
+def test_an_unknown_setting_is_refused_with_its_file(typed, tmp_path):
     settings = tmp_path / "s.toml"
     settings.write_text("[segment]\ncore_pixels = 3\n")
 
-    result = tessera("segment", "--archive", tmp_path, "--settings", settings)
+    result = typed("segment", "--archive", tmp_path, "--settings", settings)
 
     assert_refused(result, "s.toml", "core_pixels")
 
@@ -155,22 +186,22 @@ def test_an_archive_that_cannot_be_read_is_named(tessera, tmp_path, verb):
     archive.root.chmod(0o755)
 
 
-def test_a_file_instead_of_an_archive_is_refused(tessera, tmp_path):
+def test_a_file_instead_of_an_archive_is_refused(typed, tmp_path):
     (tmp_path / "a").write_text("no folder")
 
-    assert_refused(tessera("segment", "--archive", tmp_path / "a"), "a")
+    assert_refused(typed("segment", "--archive", tmp_path / "a"), "a")
 
 
-def test_an_archive_without_mosaics_is_refused(tessera, tmp_path):
+def test_an_archive_without_mosaics_is_refused(typed, tmp_path):
     archive = create_archive(tmp_path / "a")
 
-    assert_refused(tessera("segment", "--archive", archive.root), "holds no mosaic")
+    assert_refused(typed("segment", "--archive", archive.root), "holds no mosaic")
 
 
-def test_a_method_that_is_not_there_is_refused(tessera, tmp_path):
+def test_a_method_that_is_not_there_is_refused(typed, tmp_path):
     archive = create_archive(tmp_path / "a")
 
-    result = tessera("segment", "--archive", archive.root, "--method", "otsuu")
+    result = typed("segment", "--archive", archive.root, "--method", "otsuu")
 
     assert_refused(result, "otsu, ", "otsuu")
 
@@ -194,5 +225,5 @@ def test_an_archive_that_another_process_holds_is_left_alone(tessera, tmp_path):
     assert result.stdout == ""
 
 
-def test_a_missing_argument_is_named_as_in_the_help(tessera):
-    assert_refused(tessera("simulate"), "OUT", "missing")
+def test_a_missing_argument_is_named_as_in_the_help(typed):
+    assert_refused(typed("simulate"), "OUT", "missing")

@@ -40,8 +40,8 @@ def test_the_same_command_twice_has_nothing_to_do(tessera, archive_of_discs, dig
     assert again.returncode == 0, again.stderr
     assert "mosaics=1 tiles=0 skipped=0 unchanged=1 instances=1024" in again.stdout
     assert again.stderr == ""
-    # The lock says who held it last.
-    assert digests(archive.root) | {".lock": ""} == after_first | {".lock": ""}
+    # The log of runs has one more.
+    assert digests(archive.root) | {"runs.jsonl": ""} == after_first | {"runs.jsonl": ""}
 
 
 def test_a_full_disk_stops_ingest_with_one_line_and_with_room_it_goes_on(

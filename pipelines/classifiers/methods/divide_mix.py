@@ -31,8 +31,7 @@ class Method(method.Method):
         super().__init__(*args, **settings)
         labels = self.training_set.given_labels
         self._clean = torch.ones(len(labels), 2, device=labels.device)
-        prior = torch.bincount(labels, minlength=self.n_classes).float()
-        self._prior = prior / prior.sum()
+        self._prior = self.given_shares()
         self._warm, self._ramp = True, 0.0
 
     @staticmethod
@@ -99,15 +98,17 @@ class Method(method.Method):
             mostly_own=True,
         )
         logits = self.networks[number](mixed.images)
+        predicted = logits.float().softmax(dim=1)
         supervised = losses.soft_cross_entropy(logits, mixed.targets)
-        guesswork = ((logits.float().softmax(dim=1) - mixed.targets) ** 2).mean(dim=1)
+        guesswork = ((predicted - mixed.targets) ** 2).mean(dim=1)
         views = len(batch.views)
+        everyones = self.mean_over_step(predicted.view(views, -1, self.n_classes).mean(0), batch)
         supervised, guesswork = (x.view(views, -1).mean(dim=0) for x in (supervised, guesswork))
         weight = self.options["unlabelled"] * self._ramp
         return (
             self.mean(supervised, batch, labelled)
             + weight * self.mean(guesswork, batch, ~labelled)
-            + self.options["prior"] * losses.prior_divergence(logits, self._prior)
+            + self.options["prior"] * losses.prior_divergence(everyones, self._prior)
         )
 
     def _sharpen(self, probs: Tensor) -> Tensor:

@@ -31,12 +31,12 @@ class Method(method.Method):
     def loss(self, batch: Batch) -> Tensor:
         """Move the targets, then return the mean of the regularised loss."""
         logits = self.networks[0](batch.images)
-        targets = self._move(logits, batch)
+        targets = self.moved(logits, batch)
         each = losses.cross_entropy(logits, batch.given_labels)
         each = each + self.options["lambda"] * losses.elr_penalty(logits, targets)
         return self.mean(each, batch)
 
-    def _move(self, logits: Tensor, batch: Batch) -> Tensor:
+    def moved(self, logits: Tensor, batch: Batch) -> Tensor:
         """Return the targets of the batch after moving them towards what is believed now."""
         targets = losses.updated_elr_targets(
             self._targets[batch.samples], logits, momentum=self.options["beta"]

@@ -1,14 +1,15 @@
 """Methods that correct losses: by memory, by matrices, by abstaining, by posteriors."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from pipelines.classifiers.methods import dac, elr, forward, glc, peers
+from pipelines.classifiers.methods import dac, elr, elr_balanced, forward, glc
 from pipelines.classifiers.methods.forward import anchor_matrix
 from pipelines.classifiers.methods.glc import trusted_matrix
-from pipelines.training import losses
 from pipelines.training.loop import LoopSettings, make_optimiser, train_epoch
 from pipelines.training.method import Batch, TrainingSet, plan_epochs
 
@@ -164,31 +165,75 @@ def test_what_cannot_be_learnt_is_abstained_from():
     assert accuracy(network, points[~odd], true[~odd]) > 0.99
 
 
-def test_peers_start_plainly_and_then_see_through_wrong_labels():
-    points, given, true = two_clouds(4000, flip=(0.15, 0.35), apart=5)
-    networks, averages = [linear(), nn.Linear(2, 2)], [linear(), nn.Linear(2, 2)]
+def test_balanced_elr_sees_through_wrong_labels_and_predicts_by_averaged_weights():
+    points, given, true = two_clouds(4000, flip=(0.3, 0.3), apart=5)
+    networks, averages = [linear()], [nn.Linear(2, 2)]
 
-    method = train(peers, networks, points, given, options={}, n_epochs=14, averages=averages)
+    method = train(
+        elr_balanced, networks, points, given, options={}, n_epochs=14, averages=averages
+    )
 
     assert accuracy(averages[0], points, true) > 0.99
-    targets = method.sample_state()["targets"]
-    assert (targets.mean(dim=1).argmax(dim=1) == true).float().mean() > 0.98
+    assert (method.sample_state()["targets"].argmax(dim=1) == true).float().mean() > 0.98
 
 
-def test_peers_learn_from_unmixed_images_at_first(monkeypatch):
-    mixed = []
-    monkeypatch.setattr(losses, "mixup", lambda *args, **settings: mixed.append(1))
-    method = peers.Method(
-        [nn.Identity(), nn.Identity()], everything([0, 1]), options={"warm_up": 0.5}
-    )
-    method.start_epoch(0, 2, lambda: None)
+def balanced(given, **options):
+    """Balanced ELR whose network, and its average, hand on what they are given."""
+    identity = nn.Identity()
+    return elr_balanced.Method([identity], everything(given), options=options, averages=[identity])
+
+
+def test_balanced_elr_pulls_back_predictions_that_fall_into_one_class():
+    logits = torch.tensor([[4.0, 0.0], [4.0, 0.0]], requires_grad=True)
+    batch = Batch((logits,), torch.tensor([0, 0]), torch.arange(2))
+
+    pulls = [
+        torch.autograd.grad(balanced([0, 0, 1, 1], prior=prior).loss(batch), logits)[0]
+        for prior in (0.0, 10.0)
+    ]
+
+    # Half of the given labels are of the other class, so its logits have to rise.
+    assert (pulls[0][:, 1] > 0).all()
+    assert (pulls[1][:, 1] < 0).all()
+
+
+def test_balanced_elr_with_nothing_of_its_own_is_elr():
     logits = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
+    batch = Batch((logits,), torch.tensor([0, 1]), torch.arange(2))
 
-    loss = method.loss(Batch((logits,), torch.tensor([0, 1]), torch.arange(2)))
+    plain = elr.Method([nn.Identity()], everything([0, 1]), options={}).loss(batch)
 
-    expected = 2 * nn.functional.cross_entropy(logits, torch.tensor([0, 1]))
-    assert loss.item() == pytest.approx(expected.item())
-    assert not mixed
+    assert balanced([0, 1], prior=0.0).loss(batch).item() == plain.item()
+
+
+def test_balanced_elr_remembers_what_averaged_weights_say():
+    points = torch.tensor([[1.0, 0.0]])
+    average = nn.Linear(2, 2)
+    method = elr_balanced.Method(
+        [nn.Identity()], everything([0]), options={"beta": 0.0}, averages=[average]
+    )
+
+    method.loss(Batch((points,), torch.tensor([0]), torch.arange(1)))
+
+    torch.testing.assert_close(
+        method.sample_state()["targets"], average(points).softmax(dim=1).detach()
+    )
+
+
+def test_the_memory_of_balanced_elr_pulls_more_and_more_until_half_time():
+    points = torch.tensor([[2.0, 0.0]])
+    method = balanced([0], prior=0.0)
+    batch = Batch((points,), torch.tensor([0]), torch.arange(1))
+    said = []
+    for epoch in range(5):
+        method.load_sample_state({"targets": points.softmax(dim=1)})
+        method.start_epoch(epoch, 6, lambda: None)
+        said.append(method.loss(batch).item())
+
+    steps = [later - before for before, later in itertools.pairwise(said)]
+    assert steps[0] < -0.1
+    assert steps[1] == pytest.approx(steps[0], rel=1e-4)
+    assert steps[2:] == [0, 0]
 
 
 @pytest.mark.parametrize("kind", [forward, glc, dac])

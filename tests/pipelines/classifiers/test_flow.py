@@ -66,7 +66,7 @@ def test_an_actor_takes_an_empty_block_without_columns(plan, model):
 @pytest.mark.filterwarnings("ignore::ray.util.annotations.RayDeprecationWarning")
 @pytest.mark.parametrize(
     ("name", "options", "n_networks"),
-    [("co-teaching", {"error_rate": 0.3, "rising_epochs": 3}, 2), ("elr", {}, 1)],
+    [("co-teaching", {"error_rate": 0.3, "rising_epochs": 2}, 2), ("elr", {}, 1)],
 )
 def test_two_workers_go_the_same_way_as_one(
     plan, vary, tmp_path, embedded_ray, name, options, n_networks
@@ -76,7 +76,7 @@ def test_two_workers_go_the_same_way_as_one(
         method=name,
         method_options=options,
         network_n_networks=n_networks,
-        loop_n_epochs=5,
+        loop_n_epochs=3,
         loop_learning_rate=0.05,
         # Adam's first steps are the gradients' signs, and blow rounding up.
         loop_optimiser="sgd",

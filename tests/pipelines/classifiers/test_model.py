@@ -106,10 +106,12 @@ def test_pixels_like_those_trained_on_are_taken(trained, in_nm, pixel_size_nm):
     check_pixel_size(config(trained, in_nm=in_nm), "m", pixel_size_nm)
 
 
-@pytest.mark.parametrize("pixel_size_nm", [0.99, 6.01, None])
-def test_other_pixels_are_refused(pixel_size_nm):
+@pytest.mark.parametrize(
+    ("pixel_size_nm", "in_nm"), [(0.99, True), (6.01, True), (None, True), (6.01, False)]
+)
+def test_other_pixels_are_refused(pixel_size_nm, in_nm):
     with pytest.raises(ModelError, match=r"mosaic m has .* trained on 2 to 3 nm"):
-        check_pixel_size(config([2.0, 3.0]), "m", pixel_size_nm)
+        check_pixel_size(config([2.0, 3.0], in_nm=in_nm), "m", pixel_size_nm)
 
 
 def test_rotations_are_averaged_before_the_softmax(rng):

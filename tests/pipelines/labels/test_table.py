@@ -2,13 +2,8 @@ import pyarrow as pa
 import pytest
 
 from pipelines.errors import LabelError
-from pipelines.labels.table import (
-    FOLLOWERS,
-    check_class_name,
-    check_labels,
-    digest_labels,
-    merge_labels,
-)
+from pipelines.labels.changes import merge_labels
+from pipelines.labels.table import FOLLOWERS, check_class_name, check_labels, digest_labels
 from pipelines.tables import to_table
 
 

@@ -11,7 +11,7 @@ from pipelines.training.loop import LoopSettings
 
 @pytest.fixture(scope="module")
 def memorised(shared_data, tmp_path_factory):
-    """The share of wrong labels that each method repeats after 50 passes over 1,000 digits."""
+    """The share of wrong labels that each method repeats after 30 passes over 500 digits."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("digits")
@@ -25,13 +25,14 @@ def memorised(shared_data, tmp_path_factory):
         error_rates=[0.4],
         seeds=[0],
         noise="symmetric",
-        n_train=1000,
+        n_train=500,
         n_select=60,
         n_clean=0,
-        n_test=300,
+        n_test=100,
         loop=LoopSettings(
-            n_epochs=50,
-            learning_rate=1e-3,
+            n_epochs=30,
+            batch_size=64,
+            learning_rate=2e-3,
             weight_decay=0.0,
             optimiser="adam",
             schedule="constant",

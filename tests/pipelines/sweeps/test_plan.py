@@ -43,14 +43,30 @@ def test_methods_that_ask_for_the_error_rate_are_told_unless_the_plan_says_no():
     assert all("error_rate" not in trial.variant.options for trial in left_alone)
 
 
+def test_an_augmentation_of_the_sweeps_own_holds_for_every_trial():
+    trials = plan_trials(replace(PLAN, augmentation={"zoom": 0.3}))
+
+    assert all(trial.augmentation == {"zoom": 0.3} for trial in trials)
+
+
+def test_a_variant_may_augment_otherwise_than_the_rest_of_its_sweep():
+    variants = [Variant("ce", "plain"), Variant("ce", "shifted", augmentation={"shift": 0.1})]
+    plan = replace(PLAN, variants=variants, augmentation={"zoom": 0.3})
+
+    found = {trial.variant.label: trial.augmentation for trial in plan_trials(plan)}
+
+    assert found == {"plain": {"zoom": 0.3}, "shifted": {"zoom": 0.3, "shift": 0.1}}
+
+
 def test_a_trials_key_depends_on_all_that_decides_its_result():
     trial = plan_trials(PLAN)[0]
     changes = [{"seed": 9}, {"error_rate": 0.3}, {"noise": "order"}, {"n_train": 61}]
     changes += [{"loop": LoopSettings(n_epochs=4)}, {"network": NetworkChoice(antisymmetric=True)}]
+    changes += [{"augmentation": {"zoom": 0.3}}]
 
     keys = {replace(trial, **change).key("study") for change in changes}
 
-    assert len(keys | {trial.key("study"), trial.key("another study")}) == 8
+    assert len(keys | {trial.key("study"), trial.key("another study")}) == 9
 
 
 @pytest.mark.parametrize(

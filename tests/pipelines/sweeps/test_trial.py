@@ -6,7 +6,14 @@ import pytest
 
 from pipelines.errors import SettingsError
 from pipelines.sweeps.plan import NetworkChoice, Trial, Variant
-from pipelines.sweeps.trial import PREDICTIONS_FILE, RESULT_FILE, choose_roles, run_trial
+from pipelines.sweeps.trial import (
+    PREDICTIONS_FILE,
+    RESULT_FILE,
+    _make_wrong,
+    choose_roles,
+    plan_trial,
+    run_trial,
+)
 from pipelines.training import splits
 from pipelines.training.loop import LoopSettings
 
@@ -30,6 +37,15 @@ def test_no_particle_has_two_roles_and_counts_are_kept(study):
     assert len(set(rows.tolist())) == len(rows)
     assert np.bincount(roles, minlength=4).tolist() == [70, 20, 10, 20]
     assert set(rows[roles == splits.TEST]) == set(range(100, 120))
+
+
+def test_a_trial_augments_as_the_sweep_wants_and_else_as_the_study_does(study):
+    rows, roles = choose_roles(study, TRIAL)
+    trial = replace(TRIAL, augmentation={"zoom": 0.3, "noise": 0.0})
+
+    planned = plan_trial(study, trial, rows, roles, _make_wrong(study, trial, rows, roles))
+
+    assert planned.augmentation == replace(study.augmentation, zoom=0.3, noise=0.0)
 
 
 def test_the_same_particles_are_trusted_and_tested_however_many_are_trained_on(study):

@@ -38,6 +38,7 @@ def test_a_file_of_ones_own_is_a_preset_too(tmp_path):
         (("n_train = 10", "n_train = 0"), "n_train: input should be greater"),
         (("[data]", "magic = 1\n[data]"), "magic: extra inputs"),
         (("[data]", "[loop]\nspeed = 3\n[data]"), "unknown setting 'speed'"),
+        (("[data]", "[augmentation]\nflip = true\n[data]"), "unknown setting 'flip'"),
         (("seeds = [0]", "seeds = ["), "cannot be read"),
         (("0.2", "1.5"), "error rate must be at least 0 and below 1, got 1.5"),
     ],
@@ -53,7 +54,7 @@ def test_a_broken_preset_is_refused_in_one_line(tmp_path, change, said):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ({"preset": "magic"}, "--preset must be one of handedness, .* got 'magic'"),
+        ({"preset": "magic"}, "--preset must be one of .*handedness, .* got 'magic'"),
         ({"preset": "mnist"}, "--data must name the folder"),
         ({"method": ("magic",)}, "--method must be one of ce, .* got 'magic'"),
         ({"error_rate": (1.0,)}, "error rate must be at least 0 and below 1, got 1.0"),

@@ -1,9 +1,11 @@
 """An archive with particles of both hands, small enough to learn from in a second or two."""
 
+import shutil
+
 import numpy as np
 import pytest
 
-from pipelines.archive import create_archive, particle_id
+from pipelines.archive import Archive, create_archive, particle_id
 from pipelines.mosaic.ome_zarr import create_instances, write_mosaic
 from pipelines.records import Window
 from pipelines.tables import append_rows, read_rows, to_table
@@ -45,7 +47,7 @@ def add_mosaic(archive, name, hands, *, pixel_size_nm=2.0, segmentation="s1", tr
     for label in ("instances", "truth") if truth else ("instances",):
         writer = create_instances(
             path, label, shape=shape, pixel_size_nm=pixel_size_nm, shard_px=2048, chunk_px=512,
-            attributes={},
+            attributes={"segmentation": segmentation},
         )  # fmt: skip
         for x0 in range(0, shape[1], 2048):
             core = Window(0, x0, shape[0], min(x0 + 2048, shape[1]))
@@ -60,8 +62,13 @@ def add_mosaic(archive, name, hands, *, pixel_size_nm=2.0, segmentation="s1", tr
         "segmentation": [segmentation] * n,
         "centroid_y_px": np.full(n, SPACING_PX / 2 - 0.5),
         "centroid_x_px": centres,
+        "bbox_y0_px": np.full(n, SPACING_PX // 2 - 12),
+        "bbox_x0_px": instances * SPACING_PX - SPACING_PX // 2 - 12,
+        "bbox_y1_px": np.full(n, SPACING_PX // 2 + 12),
+        "bbox_x1_px": instances * SPACING_PX - SPACING_PX // 2 + 12,
         "orientation_rad": np.zeros(n),
         "major_axis_px": np.full(n, 26.0),
+        "equivalent_diameter_px": 15.0 + instances % 10,
         "touches_edge": [False] * n,
         "low_contrast": [False] * n,
     }
@@ -105,10 +112,33 @@ def add_hands(archive):
     return archive
 
 
+@pytest.fixture(scope="session")
+def drawn_hands(tmp_path_factory):
+    """Particles of both hands, to be copied."""
+    return add_hands(create_archive(tmp_path_factory.mktemp("drawn") / "a"))
+
+
 @pytest.fixture
-def hands(tmp_path):
+def hands(drawn_hands, tmp_path):
     """Particles of both hands, before any training."""
-    return add_hands(create_archive(tmp_path / "a"))
+    shutil.copytree(drawn_hands.root, tmp_path / "a")
+    return Archive(tmp_path / "a")
+
+
+@pytest.fixture(scope="session")
+def new_store(tmp_path_factory):
+    """A database of MLflow's without a run, to be copied: to make one takes seconds."""
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def ready_store(hands, new_store):
+    """Give the particles' archive its database, for tests that make a run."""
+    shutil.copy(new_store, hands.root / "mlflow.db")
 
 
 @pytest.fixture(scope="session")

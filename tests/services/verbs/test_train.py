@@ -99,6 +99,7 @@ def test_a_training_that_is_done_is_not_done_again(trained_hands, quick, capsys)
     assert "there already" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("ready_store")
 def test_an_interrupted_training_goes_on_and_ends_as_an_undisturbed_one(
     hands, trained_hands, quick, monkeypatch, capsys
 ):
@@ -123,6 +124,7 @@ def test_an_interrupted_training_goes_on_and_ends_as_an_undisturbed_one(
     assert sorted(r.info.status for r in runs(hands)) == ["FINISHED", "KILLED"]
 
 
+@pytest.mark.usefixtures("ready_store")
 def test_another_seed_makes_another_version_of_the_model(hands, quick):
     few = {**quick, "epochs": 1}
 
@@ -132,6 +134,7 @@ def test_another_seed_makes_another_version_of_the_model(hands, quick):
     assert load_model(hands, "classifier@candidate").version == "2"
 
 
+@pytest.mark.usefixtures("ready_store")
 def test_labels_that_change_are_learnt_anew(hands, quick, archive_maker):
     few = {**quick, "epochs": 1}
     run(hands, **few)
@@ -156,6 +159,7 @@ def test_without_truth_there_is_a_model_and_no_test(tmp_path, archive_maker, qui
     assert "test_accuracy" not in outcome.values
 
 
+@pytest.mark.usefixtures("ready_store")
 def test_trusted_labels_of_a_file_are_learnt_from(hands, quick, tmp_path):
     ids = sorted(
         row["particle_id"]
@@ -184,6 +188,7 @@ def test_nothing_that_is_kept_for_testing_can_be_trusted(hands, quick, tmp_path)
         run(hands, **quick, trusted=path)
 
 
+@pytest.mark.usefixtures("ready_store")
 def test_the_test_part_is_scored_where_no_mosaic_is_held_out(hands, quick):
     outcome = run(hands, **{**quick, "hold_out": (), "epochs": 1}, test_share=0.3)
 

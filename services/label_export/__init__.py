@@ -1,0 +1,1 @@
+"""Label versions as files of other tools: tables, COCO, OME-Zarr labels."""
