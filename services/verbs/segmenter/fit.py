@@ -206,12 +206,16 @@ def _fit_and_register(
     run: "TrackedRun",
 ) -> dict[str, Any]:
     """Do the work of a run; return what is worth telling."""
+    from pipelines.segmenter.fit import read_history
     from pipelines.segmenter.flow import fit_segmenter
     from services.segmenter_registry import register_segmenter
     from services.segmenting.card import make_card
     from services.segmenting.session import ray_if
 
     progress = Progress("fit", plan.n_epochs, unit="epochs")
+    if n_done := len(read_history(folder / "fit", plan)):
+        note(f"fit: going on after epoch {n_done}")
+        progress.advance(n_done)
     with ray_if(settings.train_workers, settings.address):
         result = fit_segmenter(
             plan,

@@ -13,6 +13,7 @@ from pipelines.errors import ModelError, SettingsError
 from pipelines.ledger import read_entries
 from pipelines.mosaic.ome_zarr import open_instances, write_mosaic
 from pipelines.records import Window
+from pipelines.segmenter import fit as fitting
 from pipelines.tables import read_rows
 from services.cli import run
 from services.segmenter_registry import list_segmenters, load_segmenter
@@ -101,6 +102,25 @@ def test_the_same_fit_is_not_done_again(fitted, drawn):
     assert not (archive.scratch / fit.STAGE).exists() or not any(
         (archive.scratch / fit.STAGE).iterdir()
     )
+
+
+def test_an_interrupted_fit_goes_on_where_it_stopped(fitted, drawn, monkeypatch, capsys):
+    archive, _ = fitted
+    settings = fit.Settings(archive=archive.root, truth=drawn[1], name="interrupted", **QUICK)
+    write_checkpoint = fitting.write_checkpoint
+
+    def write_and_stop(folder, checkpoint):
+        write_checkpoint(folder, checkpoint)
+        raise RuntimeError("the power went")
+
+    monkeypatch.setattr(fitting, "write_checkpoint", write_and_stop)
+    with pytest.raises(RuntimeError, match="the power went"):
+        fit.execute(settings)
+    monkeypatch.undo()
+    outcome = fit.execute(settings)
+
+    assert "fit: going on after epoch 1" in capsys.readouterr().err
+    assert outcome.values["epochs"] == 2
 
 
 def test_another_mask_is_another_fit(fitted, drawn, tmp_path):
