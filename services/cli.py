@@ -24,6 +24,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "simulate": ("services.verbs.simulate", "draw a mosaic of chiral particles with known truth"),
     "ingest": ("services.verbs.ingest", "turn instrument files into mosaics"),
     "segment": ("services.verbs.segment", "find every particle: instances and measurements"),
+    "segmenter": ("services.verbs.segmenter", "segmenters that learn: fit, compare, list"),
     "label": ("services.verbs.label", "label particles weakly: a new label version"),
     "train": ("services.verbs.train", "train one model and register it"),
     "clean": ("services.verbs.clean", "find wrong labels: a new label version"),

@@ -34,6 +34,9 @@ OPEN_FILES = 4096
 
 PURPOSES = {
     "zarrs": "reads and writes Zarr two to five times faster",
+    "cellpose": "segments with a Cellpose model of yours",
+    "stardist": "segments with a StarDist model of yours",
+    "tensorflow": "needed by stardist",
     "Flask-WTF": "a tracking server of your own with users",
     "psycopg2-binary": "a tracking server of your own on PostgreSQL",
 }

@@ -15,7 +15,7 @@ ORDER = [
     ["segmentation"],
     ["labels"],
     ["training"],
-    ["classifiers", "detector", "defects", "ssrvae"],
+    ["classifiers", "detector", "defects", "ssrvae", "segmenter"],
     ["sweeps"],
 ]
 RANK = {stage: rank for rank, stages in enumerate(ORDER) for stage in stages}

@@ -35,6 +35,11 @@ _READERS: dict[str, Callable[[Path], AbstractContextManager[RawImage]]] = {
 }
 
 
+def open_image(kind: str, path: Path) -> AbstractContextManager[RawImage]:
+    """Open a file of the kind that `sources.Source` says it is."""
+    return _READERS[kind](path)
+
+
 def convert(
     job: Conversion, *, opened: Callable[[int, int], None] = lambda n_pixels, piece_bytes: None
 ) -> MosaicInfo:
@@ -56,7 +61,7 @@ def convert(
     """
     # A child that died over this file may have left its work.
     shutil.rmtree(job.mosaic_path, ignore_errors=True)
-    with _READERS[job.kind](Path(job.source)) as image:
+    with open_image(job.kind, Path(job.source)) as image:
         opened(image.shape[0] * image.shape[1], image.piece_bytes)
         pixel_size_nm, origin = choose_pixel_size(image, job)
         info = write_image(

@@ -111,10 +111,7 @@ def _copy_instances(job: Conversion, image: RawImage, what: str, info: MosaicInf
     shape = shown_shape(image.shape, image.orientation)
     if shape != info.shape:
         raise MosaicError(f"{what} is {shape} pixels, the image {info.shape}")
-    if image.colour != "grey" or image.details.get("palette"):
-        raise MosaicError(f"{what} is in colour; instance ids must be plain numbers")
-    if image.dtype.kind not in "iu" or image.inverted:
-        raise MosaicError(f"{what} must hold integer ids, got {image.dtype}")
+    refuse_colours(image, what)
     writer = create_instances(
         job.mosaic_path,
         TRUTH,
@@ -126,23 +123,32 @@ def _copy_instances(job: Conversion, image: RawImage, what: str, info: MosaicInf
     sums = InstanceSums()
     for tile in plan_tiles(info.shape, core_px=_CORE_PX, halo_px=0):
         stored = image.read(stored_window(tile.core, image.shape, image.orientation))
-        block = _as_ids(show(stored, image.orientation), what)
+        block = as_ids(show(stored, image.orientation), what)
         sums.add(block, tile.core.y0, tile.core.x0)
         writer.write_core(tile.core, block)
-    _refuse_mask(sums, image, what)
+    refuse_mask(list(sums.area_px), image, what)
     writer.finish()
     return sums
 
 
-def _as_ids(block: NDArray[Any], what: str) -> NDArray[np.uint32]:
+def refuse_colours(image: RawImage, what: str) -> None:
+    """Refuse an image whose samples cannot be instance ids."""
+    if image.colour != "grey" or image.details.get("palette"):
+        raise MosaicError(f"{what} is in colour; instance ids must be plain numbers")
+    if image.dtype.kind not in "iu" or image.inverted:
+        raise MosaicError(f"{what} must hold integer ids, got {image.dtype}")
+
+
+def as_ids(block: NDArray[Any], what: str) -> NDArray[np.uint32]:
+    """Return samples as instance ids, or refuse those that are none."""
     if block.size and (int(block.min()) < 0 or int(block.max()) >= 2**32):
         raise MosaicError(f"{what} must hold ids from 0 to 2**32 - 1")
     return np.ascontiguousarray(block, dtype=np.uint32)
 
 
-def _refuse_mask(sums: InstanceSums, image: RawImage, what: str) -> None:
+def refuse_mask(ids: list[int], image: RawImage, what: str) -> None:
     """Refuse a foreground mask: it would count as one huge instance."""
-    if list(sums.area_px) not in ([1], [255], [65535]) or max(image.shape) > 16384:
+    if ids not in ([1], [255], [65535]) or max(image.shape) > 16384:
         return
     import cv2
 

@@ -8,11 +8,11 @@ import pyarrow as pa
 from pipelines.archive import Archive
 from pipelines.ledger import DONE, QUARANTINED, Entry, LedgerWriter, append_entries
 from pipelines.quarantine import Quarantined, put_in_quarantine, release_from_quarantine
-from pipelines.segmentation import work
+from pipelines.segmentation import tile_task
 from pipelines.segmentation.completion import Solution
 from pipelines.segmentation.plan import STAGE, WHOLE, MosaicPlan, TilePlan
 from pipelines.segmentation.settings import SegmentationSettings
-from pipelines.segmentation.work import TileResult
+from pipelines.segmentation.tile_task import TileResult
 from pipelines.tables import replace_rows, to_table
 
 #: Mosaics come one by one; their commits need not.
@@ -38,7 +38,7 @@ def record_tile(
 ) -> None:
     """Write down what became of a tile."""
     name, unit = mosaic.name, tile.task.unit
-    failed = result.status == work.FAILED
+    failed = result.status == tile_task.FAILED
     if failed:
         put_in_quarantine(
             archive, Quarantined(STAGE, name, unit, result.reason, attempts=result.attempts)

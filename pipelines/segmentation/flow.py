@@ -6,19 +6,28 @@ from itertools import groupby
 from typing import Any
 
 import pyarrow as pa
+import ray
 import ray.data
 
 from cluster.resources import ActorPool
 from pipelines.archive import Archive
 from pipelines.ledger import Entry, ledger_writer
-from pipelines.segmentation import work
 from pipelines.segmentation.commits import Provenance
+from pipelines.segmentation.heights_finder import HeightsActor
+from pipelines.segmentation.look import BatchMethod
+from pipelines.segmentation.method import load_method
 from pipelines.segmentation.plan import SegmentationPlan
 from pipelines.segmentation.run import Job, Run
+from pipelines.segmentation.tile_task import TileResult
+from pipelines.segmentation.work import TileSegmenter
 
 #: Blocks of tiles per actor: enough that no actor is idle long while another ends its last.
 BLOCKS_PER_ACTOR = 16
 MAX_TILES_PER_BLOCK = 16
+#: Tiles that a network's actor gets at once, where there are many.
+WINDOWS_PER_BATCH = 64
+#: Tiles whose heights travel together.
+BLOCK_TILES = 2
 
 
 def segment_mosaics(
@@ -26,6 +35,7 @@ def segment_mosaics(
     plan: SegmentationPlan,
     pool: ActorPool,
     *,
+    network_pool: ActorPool | None = None,
     provenance: Provenance | None = None,
     on_tile: Callable[[], None] = lambda: None,
 ) -> list[Entry]:
@@ -39,6 +49,9 @@ def segment_mosaics(
         What to do.
     pool : ActorPool
         The actors that work on tiles.
+    network_pool : ActorPool, optional
+        Others that find the heights for them, for a method that wants accelerators; the result
+        is the same without.
     provenance : Provenance, optional
         What the ledger says of this run.
     on_tile : callable
@@ -58,7 +71,7 @@ def segment_mosaics(
     with ledger_writer(archive) as ledger:
         # Once is enough, unless actors died and tiles came too late for those that wait for them.
         while jobs := run.jobs():
-            for job, result in _stream(jobs, plan, pool):
+            for job, result in _stream(jobs, plan, pool, network_pool):
                 run.take(job, result, ledger)
             if len(run.jobs()) == len(jobs):
                 raise RuntimeError(f"none of {len(jobs)} tiles was finished in a whole pass")
@@ -66,25 +79,79 @@ def segment_mosaics(
     return run.commits.entries
 
 
+def plan_pools(
+    plan: SegmentationPlan, n_workers: int, n_network: int | None = None
+) -> tuple[ActorPool, ActorPool | None]:
+    """Share the connected cluster out between the actors of a segmentation.
+
+    Parameters
+    ----------
+    plan : SegmentationPlan
+        What is to be done.
+    n_workers : int
+        Processors to use.
+    n_network : int, optional
+        Actors for a network alone; by default one per accelerator for a method that gains by one,
+        and none elsewhere.
+
+    Returns
+    -------
+    pool : ActorPool
+        Actors that do everything, or all but the network's part.
+    network_pool : ActorPool or None
+        Actors that do the network's part.
+    """
+    n_gpus = int(ray.cluster_resources().get("GPU", 0))
+    if n_network is None:
+        n_network = n_gpus if isinstance(load_method(plan.settings.method), BatchMethod) else 0
+    if n_network == 0:
+        return ActorPool(n_workers), None
+    # Where processors are few, both kinds share them: each waits for the other now and then.
+    n_others = max(1, n_workers - n_network)
+    num_cpus = min(1.0, n_workers / (n_others + n_network))
+    gpus = n_gpus / n_network if n_gpus else 0.0
+    # More than one accelerator is nothing to an actor.
+    network = ActorPool(n_network, num_cpus=num_cpus, num_gpus=min(1.0, gpus))
+    return ActorPool(n_others, num_cpus=num_cpus), network
+
+
 def _stream(
-    jobs: Sequence[Job], plan: SegmentationPlan, pool: ActorPool
-) -> Iterator[tuple[Job, work.TileResult]]:
+    jobs: Sequence[Job], plan: SegmentationPlan, pool: ActorPool, network_pool: ActorPool | None
+) -> Iterator[tuple[Job, TileResult]]:
     """Work through jobs; yield them and their results as they come."""
-    per_block = max(1, min(len(jobs) // (BLOCKS_PER_ACTOR * pool.size), MAX_TILES_PER_BLOCK))
+    n_actors = pool.size if network_pool is None else network_pool.size
+    per_block = max(1, min(len(jobs) // (BLOCKS_PER_ACTOR * n_actors), MAX_TILES_PER_BLOCK))
+    if network_pool is not None:
+        # An accelerator wants many windows at once, small mosaics' above all.
+        per_block = max(per_block, min(len(jobs) // (2 * n_actors), WINDOWS_PER_BATCH))
     # The rows are handed over as blocks. To read them from a source would need a process of its
     # own for a few kilobytes, and a core, which the actors do not leave free.
     blocks = [pa.Table.from_pylist(block) for block in _blocks(jobs, per_block)]
-    settings = {
-        "settings": asdict(plan.settings),
-        "core_px": plan.core_px,
-        "halo_px": plan.halo_px,
-    }
-    results = ray.data.from_arrow(blocks).map_batches(
-        work.TileSegmenter, fn_constructor_kwargs=settings, batch_size=None, **pool.options()
+    settings = asdict(plan.settings)
+    rows = ray.data.from_arrow(blocks)
+    if network_pool is not None:
+        # A tile's heights go on as soon as they are there, not when a whole batch of them is.
+        rows.context.target_max_block_size = BLOCK_TILES * 2 * plan.core_px**2
+        rows = rows.map_batches(
+            HeightsActor,
+            fn_constructor_kwargs={"settings": settings, "halo_px": plan.halo_px},
+            batch_size=per_block,
+            **network_pool.options(),
+        )
+    results = rows.map_batches(
+        TileSegmenter,
+        fn_constructor_kwargs={
+            "settings": settings,
+            "core_px": plan.core_px,
+            "halo_px": plan.halo_px,
+            "given_heights": network_pool is not None,
+        },
+        batch_size=None,
+        **pool.options(),
     )
     for batch in results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         for row in batch.to_pylist():
-            yield jobs[row.pop("job")], work.TileResult(**row)
+            yield jobs[row.pop("job")], TileResult(**row)
 
 
 def _blocks(jobs: Sequence[Job], per_block: int) -> Iterator[list[dict[str, Any]]]:

@@ -82,6 +82,10 @@ class Overview:
         background.
     noise : float
         Standard deviation of the smoothed background.
+    shape : (int, int)
+        Height and width of the mosaic, in full-size pixels.
+    samples : tuple of arrays
+        The full-size pixels that were sampled, in working grey levels, square by square.
     """
 
     settings: SegmentationSettings
@@ -93,6 +97,8 @@ class Overview:
     smooth_px: float
     lifts: Floats = field(repr=False)
     noise: float
+    shape: tuple[int, int] = (0, 0)
+    samples: tuple[NDArray[Any], ...] = field(default=(), repr=False)
 
     def coarse_lift(self) -> Floats:
         """Return how far the coarse image lies on the particles' side of the background."""
@@ -122,7 +128,19 @@ def look_at(mosaic: Mosaic, settings: SegmentationSettings) -> Overview:
         beyond = lifts[lifts > otsu(lifts)]
         if beyond.size and np.median(beyond) >= CLEAR_SIGMAS * noise:
             break
-    return Overview(settings, grey, bright, block_px, image, backgrounds, smooth_px, lifts, noise)
+    return Overview(
+        settings,
+        grey,
+        bright,
+        block_px,
+        image,
+        backgrounds,
+        smooth_px,
+        lifts,
+        noise,
+        shape=mosaic.info.shape,
+        samples=tuple(pixels),
+    )
 
 
 def otsu(values: NDArray[Any]) -> float:

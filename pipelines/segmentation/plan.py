@@ -14,7 +14,7 @@ from pipelines.mosaic.tiling import plan_tiles
 from pipelines.segmentation.method import load_method, method_identity
 from pipelines.segmentation.scratch import Scratch
 from pipelines.segmentation.settings import RESULT_VERSION, SegmentationSettings, check_tiling
-from pipelines.segmentation.work import TileTask
+from pipelines.segmentation.tile_task import TileTask
 
 STAGE = "segment"
 WHOLE = "mosaic"

@@ -7,14 +7,14 @@ from pipelines.archive import Archive
 from pipelines.errors import StorageFullError
 from pipelines.ledger import QUARANTINED, Entry, LedgerWriter, append_entries
 from pipelines.mosaic.ome_zarr import InstanceWriter
-from pipelines.segmentation import work
+from pipelines.segmentation import tile_task
 from pipelines.segmentation.commits import Commits, Provenance, record_tile
 from pipelines.segmentation.completion import Solution, begin_instances, solve
-from pipelines.segmentation.method import load_method
+from pipelines.segmentation.method import load_method, traits_of
 from pipelines.segmentation.parts import TileParts
 from pipelines.segmentation.plan import MosaicPlan, SegmentationPlan, TilePlan
 from pipelines.segmentation.survey import Survey, survey_mosaic
-from pipelines.segmentation.work import TileResult
+from pipelines.segmentation.tile_task import TileResult
 
 
 @dataclass(frozen=True)
@@ -82,13 +82,13 @@ class Run:
         StorageFullError
             If the job says so.
         """
-        if result.status == work.FULL:
+        if result.status == tile_task.FULL:
             raise StorageFullError(
                 f"the disk that holds archive {self._archive.root} is full; make room and run "
                 "the same command again to go on"
             )
         standing = self._standings[job.mosaic.key]
-        if job.paint and result.status == work.DONE:
+        if job.paint and result.status == tile_task.DONE:
             standing.painted(job.tile)
         elif not job.paint:
             record_tile(self._archive, ledger, job.mosaic, job.tile, result, self._provenance)
@@ -145,7 +145,7 @@ class Standing:
     def segmented(self, tile: TilePlan, result: TileResult) -> None:
         """Take note of a tile that was segmented, or given up."""
         self._to_segment.pop(tile.key, None)
-        if result.status == work.FAILED:
+        if result.status == tile_task.FAILED:
             self._lost.add(tile.key)
             self._to_paint.pop(tile.key, None)
 
@@ -164,7 +164,8 @@ class Standing:
             # Perhaps nothing of the mosaic can be read, so it cannot be surveyed either.
             survey = Survey.blank(mosaic.info.shape)
         elif survey is None:
-            survey = survey_mosaic(mosaic, load_method(settings.method).lifts, settings)
+            method = load_method(settings.method)
+            survey = survey_mosaic(mosaic, method.lifts, settings, traits_of(method))
         self.solution = solve(mosaic.info, self.plan.segmentation, parts, gaps, survey, settings)
         self._writer = begin_instances(mosaic, self.solution, settings, self._whole.core_px)
         units = [task.unit for task in present]

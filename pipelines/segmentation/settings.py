@@ -23,7 +23,8 @@ class SegmentationSettings:
     Attributes
     ----------
     method : str
-        A name in `pipelines.segmentation.methods`, or ``path/to/file.py:NAME``.
+        A name in `pipelines.segmentation.methods`, ``learned:path/to/folder``, or
+        ``path/to/file.py:NAME``.
     polarity : {"auto", "bright", "dark"}
         Whether particles are brighter or darker than what surrounds them.
     threshold : float or None
@@ -49,6 +50,9 @@ class SegmentationSettings:
         0 where small particles count.
     clear_border : bool
         Whether to drop particles that touch the mosaic's edge.
+    object_px : float or None
+        Width of the typical object, for methods that look at objects at one size; estimated from
+        the mosaic by default.
     """
 
     method: str = "otsu"
@@ -66,6 +70,7 @@ class SegmentationSettings:
     max_diameter_nm: float | None = None
     min_relative_diameter: float = 0.3
     clear_border: bool = False
+    object_px: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("smooth_px", "flatten_px", "fill_holes_px", "split_px"):
@@ -79,6 +84,8 @@ class SegmentationSettings:
                 raise SettingsError(f"{name} must be 0 to 1, got {getattr(self, name)}")
         if self.threshold is not None and self.threshold <= 0:
             raise SettingsError(f"threshold must be positive, got {self.threshold}")
+        if self.object_px is not None and not 2 <= self.object_px <= 512:
+            raise SettingsError(f"object_px must be 2 to 512, got {self.object_px}")
         for unit in ("px", "nm"):
             low, high = getattr(self, f"min_diameter_{unit}"), getattr(self, f"max_diameter_{unit}")
             if low is not None and high is not None and low > high:
@@ -93,7 +100,11 @@ class SegmentationSettings:
 
     def to_json(self) -> dict[str, Any]:
         """Return everything that decides the result, as JSON-like values."""
-        return asdict(self)
+        plain = asdict(self)
+        if self.object_px is None:
+            # What was segmented before there was this setting stays what it is.
+            del plain["object_px"]
+        return plain
 
 
 def check_tiling(core_px: int, halo_px: int | None, *, support_px: int) -> int:

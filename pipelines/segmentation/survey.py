@@ -1,7 +1,7 @@
 """What a mosaic's pixels are judged by: background and threshold, the same for all its tiles."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -33,6 +33,8 @@ class Survey:
         Standard deviation of the smoothed background, in working grey levels.
     contrast : float
         How far the typical particle differs from the background, in working grey levels.
+    traits : mapping of str to float
+        What else the method wanted to know of the mosaic.
     """
 
     bright: bool
@@ -43,6 +45,7 @@ class Survey:
     grey: GreyLevels = field(default_factory=GreyLevels)
     noise: float = 0.0
     contrast: float = 0.0
+    traits: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def blank(cls, shape: tuple[int, int]) -> Self:
@@ -59,6 +62,7 @@ class Survey:
             "grey": [self.grey.scale, self.grey.offset],
             "noise": self.noise,
             "contrast": self.contrast,
+            "traits": dict(self.traits),
             "dtype": self.backgrounds.dtype.str,
             "shape": list(self.backgrounds.shape),
         }
@@ -80,6 +84,7 @@ def survey_mosaic(
     mosaic: Mosaic,
     lifts: Callable[[Overview], float | Floats],
     settings: SegmentationSettings,
+    traits: Callable[[Overview], Mapping[str, float]] | None = None,
 ) -> Survey:
     """Estimate background and threshold of a mosaic.
 
@@ -91,6 +96,8 @@ def survey_mosaic(
         The method's choice of how far the threshold lies above the background.
     settings : SegmentationSettings
         What the user wants.
+    traits : callable, optional
+        What else the method wants to know of the mosaic; see `method.Surveyor`.
     """
     overview = look_at(mosaic, settings)
     chosen = np.asarray(lifts(overview), dtype=np.float32)
@@ -107,6 +114,7 @@ def survey_mosaic(
         grey=overview.grey,
         noise=overview.noise,
         contrast=float(np.median(beyond)) if beyond.size else 0.0,
+        traits={} if traits is None else dict(traits(overview)),
     )
 
 

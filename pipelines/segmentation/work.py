@@ -2,88 +2,36 @@
 
 import ctypes
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, cast
 
 import cv2
 
-from pipelines.mosaic.ome_zarr import InstanceWriter, Mosaic, open_mosaic
-from pipelines.records import Tile, Window
+from pipelines.mosaic.ome_zarr import InstanceWriter
+from pipelines.records import Tile
 from pipelines.segmentation.completion import begin_instances, solve, write_tile
-from pipelines.segmentation.method import Method, load_method
+from pipelines.segmentation.method import LateMethod, Method, load_method
+from pipelines.segmentation.opened import OpenMosaics
 from pipelines.segmentation.painting import INSTANCES
 from pipelines.segmentation.parts import TileParts
 from pipelines.segmentation.scratch import Scratch, is_storage_full
 from pipelines.segmentation.settings import SegmentationSettings
-from pipelines.segmentation.survey import Survey, survey_mosaic
+from pipelines.segmentation.tile_task import (
+    DONE,
+    EARLY,
+    FAILED,
+    FULL,
+    MAX_ATTEMPTS,
+    FoundHeights,
+    TileResult,
+    TileTask,
+)
 from pipelines.segmentation.tiles import segment_tile
 
-MAX_ATTEMPTS = 3
-#: Mosaics that an actor keeps open, with their surveys.
-MAX_OPEN = 8
 #: How long an actor waits for the particles of a mosaic before it gives a tile back.
 PATIENCE_S = 5.0
 POLL_S = 0.005
-DONE, FAILED, FULL, EARLY = "done", "failed", "full", "early"
-
-
-@dataclass(frozen=True)
-class TileTask:
-    """One tile to be segmented.
-
-    Attributes
-    ----------
-    mosaic_path, scratch : str
-        The mosaic, and the folder of its work in progress.
-    segmentation : str
-        Digest of all that decides the mosaic's instances.
-    y0, x0, y1, x1 : int
-        The core.
-    alone : bool
-        Whether it is the mosaic's only tile, which is then finished at once.
-    """
-
-    mosaic_path: str
-    scratch: str
-    segmentation: str
-    y0: int
-    x0: int
-    y1: int
-    x1: int
-    alone: bool
-
-    @property
-    def core(self) -> Window:
-        """The core."""
-        return Window(self.y0, self.x0, self.y1, self.x1)
-
-    @property
-    def unit(self) -> str:
-        """The tile's name within its mosaic."""
-        return f"y{self.y0}-{self.y1}_x{self.x0}-{self.x1}"
-
-    def to_row(self) -> dict[str, Any]:
-        """Return the task as a row of a Ray dataset."""
-        return asdict(self)
-
-    @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> Self:
-        """Make the task of a row."""
-        return cls(**{name: row[name] for name in cls.__dataclass_fields__})
-
-
-@dataclass(frozen=True)
-class TileResult:
-    """What became of a tile; ``solution`` is there if it was the mosaic's only one."""
-
-    status: str
-    digest: str = ""
-    attempts: int = 1
-    seconds: float = 0.0
-    reason: str = ""
-    solution: bytes = b""
 
 
 @dataclass
@@ -94,34 +42,46 @@ class TileWorker:
     method: Method
     core_px: int
     halo_px: int
-    _open: dict[str, tuple[Mosaic, Survey]] = field(default_factory=dict)
+    _opened: OpenMosaics = field(init=False)
     _writers: dict[str, InstanceWriter] = field(default_factory=dict)
     _given_up: set[str] = field(default_factory=set)
 
-    def take_tile(self, task: TileTask, *, paint: bool) -> TileResult:
-        """Segment or paint a tile; a full disk ends as a result, wherever it shows."""
+    def __post_init__(self) -> None:
+        self._opened = OpenMosaics(self.method, self.settings)
+
+    def take_tile(
+        self, task: TileTask, *, paint: bool, found: FoundHeights | None = None
+    ) -> TileResult:
+        """Segment or paint a tile; a full disk ends as a result, wherever it shows.
+
+        Where another actor found the heights already, they are taken instead of the method's.
+        """
+        if found is not None and found.status != DONE:
+            return TileResult(
+                found.status, attempts=found.attempts, seconds=found.seconds, reason=found.reason
+            )
         try:
-            return self.paint_tile(task) if paint else self.try_tile(task)
+            return self.paint_tile(task) if paint else self.try_tile(task, found)
         except Exception as error:
             if is_storage_full(error):
                 return TileResult(FULL, reason=str(error))
             raise
 
-    def try_tile(self, task: TileTask) -> TileResult:
+    def try_tile(self, task: TileTask, found: FoundHeights | None = None) -> TileResult:
         """Segment a tile and keep its parts; an error that lasts ends as a result."""
         started = time.monotonic()
         scratch = Scratch(Path(task.scratch))
         reason = f"its process died {MAX_ATTEMPTS} times"
         while (attempts := scratch.begin_attempt(task.unit)) < MAX_ATTEMPTS:
             try:
-                digest, solution = self._work(task, scratch)
+                digest, solution = self._work(task, scratch, found)
             except Exception as error:
                 reason = f"{type(error).__name__}: {error}"
                 if is_storage_full(error):
                     return TileResult(FULL, reason=reason)
             else:
                 scratch.end_attempts(task.unit)
-                seconds = time.monotonic() - started
+                seconds = time.monotonic() - started + (found.seconds if found else 0.0)
                 return TileResult(DONE, digest, attempts + 1, seconds, solution=solution)
         seconds = time.monotonic() - started
         return TileResult(FAILED, attempts=attempts, seconds=seconds, reason=reason)
@@ -146,12 +106,21 @@ class TileWorker:
             self._writers = {mosaic_path: InstanceWriter(Path(mosaic_path), INSTANCES)}
         return self._writers[mosaic_path]
 
-    def _work(self, task: TileTask, scratch: Scratch) -> tuple[str, bytes]:
-        mosaic, survey = self._look(task, scratch)
+    def _work(
+        self, task: TileTask, scratch: Scratch, found: FoundHeights | None
+    ) -> tuple[str, bytes]:
+        mosaic, survey = self._opened.look(task.mosaic_path, scratch, keep=not task.alone)
         shape = mosaic.info.shape
-        tile = Tile(0, task.core, task.core.grown(self.halo_px, shape))
+        if found is None:
+            window = self._opened.window(task.core, mosaic, survey, self.halo_px)
+        else:
+            window = task.core.grown(1, shape)
+        tile = Tile(0, task.core, window)
         image = survey.grey.working(mosaic.read(tile.window))
-        heights = self.method.heights(image, tile.window, survey, self.settings)
+        if found is None:
+            heights = self.method.heights(image, tile.window, survey, self.settings)
+        else:
+            heights = found.array(tile.window)
         parts = segment_tile(heights, image, tile, shape, self.settings.split_rule)
         if not task.alone:
             return scratch.write_parts(task.unit, parts), b""
@@ -161,30 +130,19 @@ class TileWorker:
         writer.finish()
         return solution.digest, solution.to_bytes()
 
-    def _look(self, task: TileTask, scratch: Scratch) -> tuple[Mosaic, Survey]:
-        """Open a mosaic and survey it, unless somebody did already."""
-        if task.mosaic_path not in self._open:
-            mosaic = open_mosaic(Path(task.mosaic_path))
-            survey = scratch.read_survey()
-            if survey is None:
-                survey = survey_mosaic(mosaic, self.method.lifts, self.settings)
-                if not task.alone:
-                    scratch.write_survey(survey)
-            while len(self._open) >= MAX_OPEN:
-                del self._open[next(iter(self._open))]
-            self._open[task.mosaic_path] = mosaic, survey
-        return self._open[task.mosaic_path]
-
 
 class TileSegmenter:
     """Segments and paints batches of tiles; for a pool of actors, with what they have opened."""
 
-    def __init__(self, settings: dict[str, Any], core_px: int, halo_px: int) -> None:
+    def __init__(
+        self, settings: dict[str, Any], core_px: int, halo_px: int, given_heights: bool = False
+    ) -> None:
         # One process per core: threads of the libraries would only get in each other's way.
         cv2.setNumThreads(1)
         keep_freed_memory()
         wanted = SegmentationSettings(**settings)
-        self._worker = TileWorker(wanted, load_method(wanted.method), core_px, halo_px)
+        method = LateMethod(wanted.method) if given_heights else load_method(wanted.method)
+        self._worker = TileWorker(wanted, cast(Method, method), core_px, halo_px)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Work on the tiles of a batch; every tile gets a row, whatever became of it."""
@@ -192,12 +150,19 @@ class TileSegmenter:
         results = []
         for i, paint in enumerate(columns["paint"]):
             task = TileTask.from_row({name: values[i] for name, values in columns.items()})
-            results.append(self._worker.take_tile(task, paint=paint))
+            heights = _heights(columns, i) if "found_status" in columns and not paint else None
+            results.append(self._worker.take_tile(task, paint=paint, found=heights))
         found = {
             name: [getattr(result, name) for result in results]
             for name in TileResult.__dataclass_fields__
         }
         return {"job": columns["job"], **found}
+
+
+def _heights(columns: dict[str, list[Any]], row: int) -> FoundHeights:
+    """Return what another actor says of a tile; see `heights_finder.HeightsFinder`."""
+    names = FoundHeights.__dataclass_fields__
+    return FoundHeights(**{name: columns[f"found_{name}"][row] for name in names})
 
 
 def keep_freed_memory() -> None:

@@ -1,7 +1,9 @@
 """``tessera segment``: every particle of every mosaic, once, with its measurements."""
 
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -11,7 +13,10 @@ from services.outcome import Outcome
 from services.settings import ClusterSettings
 
 if TYPE_CHECKING:
+    from pipelines.ledger import Entry
+    from pipelines.segmentation.plan import SegmentationPlan
     from pipelines.segmentation.settings import SegmentationSettings
+    from services.segmenting.reference import Resolved
 
 
 class Settings(ClusterSettings):
@@ -24,8 +29,14 @@ class Settings(ClusterSettings):
 
     mosaic: str = Field("*", description="only mosaics whose name fits this pattern")
     method: str = Field(
-        "otsu", description="otsu, local, intensity, or file.py:NAME for a method of your own"
+        "otsu",
+        description="otsu, local, intensity, learned:NAME[@ALIAS], auto, cellpose, stardist, or "
+        "file.py:NAME for a method of your own",
     )
+    model_path: Path | None = Field(
+        None, description="your model for cellpose (a file) or stardist (a folder)"
+    )
+    force: bool = Field(False, description="use a learned method beyond what it was fitted on")
     polarity: Literal["auto", "bright", "dark"] = Field(
         "auto", description="whether particles are brighter or darker than their surroundings"
     )
@@ -56,6 +67,9 @@ class Settings(ClusterSettings):
         0.3, ge=0, le=1, description="smallest one kept, as a share of the typical; 0 for all"
     )
     clear_border: bool = Field(False, description="drop particles at the mosaic's edge")
+    object_px: float | None = Field(
+        None, ge=2, le=512, description="typical object's width, for learned methods; estimated"
+    )
     core_px: int = Field(
         2048, ge=64, le=16384, description="edge of a tile: a power of two; not of the result"
     )
@@ -63,6 +77,14 @@ class Settings(ClusterSettings):
         None, ge=0, description="read around a tile; what the settings need, by default"
     )
     retry_quarantined: bool = Field(False, description="try tiles in quarantine again")
+    network_workers: int | None = Field(
+        None,
+        ge=0,
+        description="actors for the network alone; one per GPU, or none, by default",
+    )
+    tracking_uri: str | None = Field(
+        None, description="MLflow server that knows learned methods; the archive's own by default"
+    )
 
 
 def execute(settings: Settings) -> Outcome:
@@ -76,41 +98,21 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
     """Segment, inside the caller's lock and Ray session if there are."""
     import json
 
-    from pipelines.segmentation.plan import n_gaps, plan_segmentation
+    from pipelines.errors import ArchiveError
+    from pipelines.segmentation.plan import n_gaps
     from services.label_carrying import carry_labels
-    from services.progress import Progress
     from services.trust.entry import carry_trusted
-    from services.versions import code_version
 
     names = [name for name in archive.mosaic_names() if fnmatchcase(name, settings.mosaic)]
-    plan = plan_segmentation(
-        archive,
-        names,
-        segmentation_settings(settings),
-        core_px=settings.core_px,
-        halo_px=settings.halo_px,
-        retry_quarantined=settings.retry_quarantined,
-    )
-    entries = list(plan.finished)
-    workers = 0
-    if plan.mosaics:
-        # Ray is neither started nor imported where there is nothing to do.
-        from cluster.resources import ActorPool, n_workers
-        from cluster.session import connect
-        from pipelines.segmentation.commits import Provenance
-        from pipelines.segmentation.flow import segment_mosaics
-
-        with connect(settings.address):
-            workers = n_workers(settings.workers)
-            progress = Progress("segment", plan.n_tiles_left)
-            entries += segment_mosaics(
-                archive,
-                plan,
-                ActorPool(workers),
-                provenance=Provenance(code_version=code_version()),
-                on_tile=progress.advance,
-            )
+    if not names:
+        raise ArchiveError(f"archive {archive.root} holds no mosaic to segment")
+    methods = _resolve(archive, settings, names)
+    # All is planned, and refused, before anything begins.
+    plans = [_plan(archive, settings, method, chosen) for method, chosen in methods.items()]
+    entries, workers = _segment(archive, settings, plans)
     results = [json.loads(entry.result) for entry in entries]
+    n_tiles, n_left = (sum(getattr(p, key) for p in plans) for key in ("n_tiles", "n_tiles_left"))
+    said = sorted({method.said for method in methods})
     carried = carry_labels(archive, names)
     if n_trusted := carry_trusted(archive, names):
         carried["trusted_carried"] = n_trusted
@@ -118,30 +120,117 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
         "segmented",
         {
             "mosaics": len(entries),
-            "tiles": plan.n_tiles_left,
-            "skipped": plan.n_tiles - plan.n_tiles_left,
-            "unchanged": len(plan.finished),
+            "tiles": n_left,
+            "skipped": n_tiles - n_left,
+            "unchanged": sum(len(plan.finished) for plan in plans),
             "instances": sum(result["instances"] for result in results),
             "dropped": sum(result["dropped"] for result in results),
             "crossing_seams": sum(result["crossing_seams"] for result in results),
             "uncertain": sum(result["uncertain"] for result in results),
+            "method": ",".join(said),
             "workers": workers,
+            "weights": {m.said: m.weights_digest for m in methods if m.weights_digest},
             **carried,
         },
         n_quarantined=sum(n_gaps(entry) for entry in entries),
     )
 
 
+def _resolve(
+    archive: Archive, settings: Settings, names: Sequence[str]
+) -> "dict[Resolved, list[str]]":
+    """Find the method of every mosaic, and say what was chosen.
+
+    Raises
+    ------
+    SettingsError, ModelError
+        If there is none, or it does not fit.
+    """
+    from pipelines.errors import SettingsError
+    from pipelines.mosaic.ome_zarr import open_mosaic
+    from services.progress import note
+    from services.segmenting.reference import resolve_all
+
+    method = settings.method
+    if settings.model_path is not None:
+        if ":" in method:
+            raise SettingsError(f"--model-path is for a method's plain name, got --method {method}")
+        method = f"{method}:{settings.model_path}"
+    methods, choices = resolve_all(
+        archive,
+        method,
+        [open_mosaic(archive.mosaic(name)).info for name in names],
+        object_px=settings.object_px,
+        force=settings.force,
+        tracking_uri=settings.tracking_uri,
+    )
+    for choice in dict.fromkeys(choices.values()):
+        chosen = [name for name, its in choices.items() if its == choice]
+        shown = ", ".join(chosen[:3]) + (f" and {len(chosen) - 3} more" if chosen[3:] else "")
+        note(
+            f"{shown}: {choice.method}, the best of {len(choice.among)} at {choice.group} "
+            f"(F1 {choice.f1_50:.3f} on {choice.n_images} images)"
+        )
+    return methods
+
+
+def _plan(
+    archive: Archive, settings: Settings, method: "Resolved", names: Sequence[str]
+) -> "SegmentationPlan":
+    from dataclasses import replace
+
+    from pipelines.segmentation.plan import plan_segmentation
+
+    return plan_segmentation(
+        archive,
+        names,
+        replace(segmentation_settings(settings), method=method.method),
+        core_px=settings.core_px,
+        halo_px=settings.halo_px,
+        retry_quarantined=settings.retry_quarantined,
+    )
+
+
+def _segment(
+    archive: Archive, settings: Settings, plans: "Sequence[SegmentationPlan]"
+) -> "tuple[list[Entry], int]":
+    """Do what is planned; return all mosaics' entries, and the number of workers."""
+    from services.progress import Progress
+    from services.versions import code_version
+
+    entries = [entry for plan in plans for entry in plan.finished]
+    to_do = [plan for plan in plans if plan.mosaics]
+    if not to_do:
+        # Ray is neither started nor imported where there is nothing to do.
+        return entries, 0
+    from cluster.resources import n_workers
+    from cluster.session import connect
+    from pipelines.segmentation.commits import Provenance
+    from pipelines.segmentation.flow import plan_pools, segment_mosaics
+
+    with connect(settings.address):
+        workers = n_workers(settings.workers)
+        progress = Progress("segment", sum(plan.n_tiles_left for plan in to_do))
+        for plan in to_do:
+            pool, network_pool = plan_pools(plan, workers, settings.network_workers)
+            entries += segment_mosaics(
+                archive,
+                plan,
+                pool,
+                network_pool=network_pool,
+                provenance=Provenance(code_version=code_version()),
+                on_tile=progress.advance,
+            )
+    return entries, workers
+
+
 def segmentation_settings(settings: Settings) -> "SegmentationSettings":
-    """Return the part of the settings that decides the result."""
+    """Return the part of the settings that decides the result, the method as it was given."""
     from dataclasses import fields
-    from pathlib import Path
 
     from pipelines.segmentation.settings import SegmentationSettings
 
-    values = {f.name: getattr(settings, f.name) for f in fields(SegmentationSettings)}
-    path, _, name = settings.method.rpartition(":")
-    if path.endswith(".py"):
-        # Workers run in other folders.
-        values["method"] = f"{Path(path).resolve()}:{name}"
+    values: dict[str, Any] = {
+        f.name: getattr(settings, f.name) for f in fields(SegmentationSettings)
+    }
     return SegmentationSettings(**values)

@@ -19,8 +19,9 @@ from pipelines.segmentation.plan import plan_segmentation
 from pipelines.segmentation.run import Run
 from pipelines.segmentation.settings import SegmentationSettings
 from pipelines.segmentation.stitching import Particles, stitch
+from pipelines.segmentation.tile_task import TileResult
 from pipelines.segmentation.tiles import segment_tile
-from pipelines.segmentation.work import TileResult, TileSegmenter
+from pipelines.segmentation.work import TileSegmenter
 
 RULE = SplitRule(height=16, fraction=0.2)
 SETTINGS = SegmentationSettings(fill_holes_px=4, max_radius_px=12, flatten_px=0)

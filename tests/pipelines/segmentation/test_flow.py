@@ -5,12 +5,14 @@ import os
 import signal
 import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from cluster.resources import ActorPool
 from pipelines.ledger import QUARANTINED, read_entries
+from pipelines.segmentation import flow
 from pipelines.segmentation.flow import segment_mosaics
 from pipelines.segmentation.plan import plan_segmentation
 from pipelines.tables import read_rows
@@ -90,3 +92,73 @@ def test_a_worker_that_is_killed_from_outside_costs_no_tile(embedded_ray, archiv
     assert killed.is_set()
     assert json.loads(entry.result)["gaps"] == []
     assert here.instance_bytes(archive, "m") == here.instance_bytes(other, "m")
+
+
+class Batch:
+    def heights_of_all(self, looks, settings): ...
+
+
+@pytest.mark.parametrize(
+    ("is_batch", "n_gpus", "n_workers", "n_network", "expected"),
+    [
+        # Without an accelerator one pool does all, unless somebody wants two.
+        (True, 0, 4, None, (4, 1.0, None)),
+        (True, 0, 4, 1, (3, 1.0, (1, 1.0, 0.0))),
+        (True, 0, 1, 1, (1, 0.5, (1, 0.5, 0.0))),
+        (True, 2, 16, None, (14, 1.0, (2, 1.0, 1.0))),
+        (True, 1, 16, 2, (14, 1.0, (2, 1.0, 0.5))),
+        (True, 1, 8, 0, (8, 1.0, None)),
+        # Thresholds gain nothing by an accelerator.
+        (False, 2, 16, None, (16, 1.0, None)),
+    ],
+)
+def test_processors_and_accelerators_are_shared_out(
+    monkeypatch, is_batch, n_gpus, n_workers, n_network, expected
+):
+    import ray
+
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": n_workers, "GPU": n_gpus})
+    monkeypatch.setattr(flow, "load_method", lambda name: Batch() if is_batch else object())
+    plan = SimpleNamespace(settings=SimpleNamespace(method="m"))
+
+    pool, network = flow.plan_pools(plan, n_workers, n_network)
+
+    found = network and (network.size, network.num_cpus, network.num_gpus)
+    assert (pool.size, pool.num_cpus, found) == expected
+
+
+def test_two_pools_write_the_same_bytes_as_one(embedded_ray, archive, tmp_path, here):
+    image = here.draw_discs((200, 150))
+    other = type(archive)(tmp_path / "other")
+    other.mosaics.mkdir(parents=True)
+    for place in (archive, other):
+        here.add_mosaic(place, "large", image)
+        here.add_mosaic(place, "one-tile", image[:60, :60])
+        here.add_mosaic(place, "another", image[60:110, :60])
+
+    segment(archive, here.settings, 1)
+    segment(other, here.settings, 1, network_pool=ActorPool(1))
+
+    for name in ("large", "one-tile", "another"):
+        assert here.instance_bytes(archive, name) == here.instance_bytes(other, name)
+    ours, theirs = (
+        read_rows(place, "particles").sort_by("particle_id") for place in (archive, other)
+    )
+    assert ours.num_rows > 20
+    assert ours == theirs
+    assert list(other.scratch.glob("segment/*/*.attempts")) == []
+
+
+def test_a_tile_that_kills_the_networks_actor_ends_in_quarantine_alone(embedded_ray, archive, here):
+    image = here.draw_discs((64, 300))
+    image[5, 295] = 252
+    here.add_mosaic(archive, "m", image)
+
+    (entry,) = segment(
+        archive, replace(here.settings, method=here.poison), 1, network_pool=ActorPool(1)
+    )
+
+    lost = read_entries(archive, "segment", status=QUARANTINED).values()
+    assert [(tile.reason, tile.attempts) for tile in lost] == [("its process died 3 times", 3)]
+    assert len(json.loads(entry.result)["gaps"]) == 1
+    assert json.loads(entry.result)["instances"] > 10

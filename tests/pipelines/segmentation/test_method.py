@@ -3,7 +3,7 @@ import pytest
 
 from pipelines.errors import SettingsError
 from pipelines.records import Window
-from pipelines.segmentation.method import load_method, method_identity, method_names
+from pipelines.segmentation.method import LateMethod, load_method, method_identity, method_names
 from pipelines.segmentation.settings import SegmentationSettings, check_tiling
 from pipelines.segmentation.survey import Survey
 
@@ -28,8 +28,9 @@ NOT_ONE = 3
 
 
 def test_the_methods_are_the_files_of_the_folder():
-    assert method_names() == ["intensity", "local", "otsu"]
-    for name in method_names():
+    assert method_names() == ["cellpose", "intensity", "local", "otsu", "stardist"]
+    # The other two need a model each.
+    for name in ("intensity", "local", "otsu"):
         assert load_method(name).version >= 1
 
 
@@ -52,10 +53,25 @@ def test_a_changed_file_is_another_method(tmp_path):
     assert method_identity(f"{path}:METHOD") != before
 
 
+def test_a_late_method_is_loaded_when_something_is_asked_of_it():
+    late = LateMethod("otsu")
+    absent = LateMethod("magic")
+
+    assert late.support_px(SegmentationSettings()) == load_method("otsu").support_px(
+        SegmentationSettings()
+    )
+    with pytest.raises(SettingsError, match="got 'magic'"):
+        absent.support_px(SegmentationSettings())
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("magic", "must be one of intensity, local, otsu, or file.py:NAME, got 'magic'"),
+        (
+            "magic",
+            "must be one of cellpose, intensity, .* or file.py:NAME, got 'magic'",
+        ),
+        ("otsu:weights", "method otsu takes no model, got 'otsu:weights'"),
         ("gone.py:METHOD", "file gone.py does not exist"),
         ("{own}:NOT_ONE", "is not a segmentation method"),
         ("{own}:MISSING", "is not a segmentation method"),

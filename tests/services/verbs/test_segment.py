@@ -9,7 +9,7 @@ from pipelines.errors import ArchiveError, SettingsError
 from pipelines.mosaic.ome_zarr import write_mosaic
 from pipelines.tables import read_rows
 from services.cli import run
-from services.verbs.segment import Settings, execute, segmentation_settings
+from services.verbs.segment import Settings, execute
 
 
 @pytest.fixture
@@ -40,7 +40,10 @@ def settings(archive, **given):
     [
         ({"halo_px": 10}, "halo_px must be at least 107 .* got 10"),
         ({"core_px": 100}, "core_px must be a power of two from 64 to 16384, got 100"),
-        ({"method": "magic"}, "method must be one of intensity, local, otsu.* got 'magic'"),
+        (
+            {"method": "magic"},
+            "method must be one of cellpose, intensity.* got 'magic'",
+        ),
         ({"method": "gone.py:METHOD"}, "file .*gone.py does not exist"),
         (
             {"min_diameter_px": 9.0, "max_diameter_px": 8.0},
@@ -65,14 +68,6 @@ def test_a_limit_in_nanometres_needs_a_pixel_size(archive, no_ray):
 def test_an_archive_without_a_fitting_mosaic_is_refused(archive, no_ray):
     with pytest.raises(ArchiveError, match="holds no mosaic to segment"):
         execute(settings(archive, mosaic="cats*"))
-
-
-def test_a_method_file_is_found_from_any_folder(archive, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    found = segmentation_settings(settings(archive, method="own.py:METHOD"))
-
-    assert found.method == f"{tmp_path / 'own.py'}:METHOD"
 
 
 def test_a_bad_flag_is_one_line_and_status_2(archive, no_ray, capsys):

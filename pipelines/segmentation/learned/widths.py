@@ -1,0 +1,109 @@
+"""How wide the objects of an image are: one number, said alike in fitting and in use."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Widths that are tried where none is given, in pixels.
+NARROWEST_PX, WIDEST_PX = 6.0, 200.0
+_OCTAVES = 0.65
+#: What an octave between what is tried and what is found takes off the peak.
+_DISAGREEMENT = 0.3
+#: The width of what is not there.
+_NOTHING_PX = 24.0
+
+#: Objects narrower than this share of the area's own median are debris, and do not count.
+_DEBRIS_SHARE = 0.3
+
+
+def typical_width_px(areas_px: NDArray[Any]) -> float:
+    """Return the median diameter of the discs of equal area, leaving debris out.
+
+    Parameters
+    ----------
+    areas_px : (n,) array
+        Areas of objects, in pixels.
+
+    Returns
+    -------
+    width : float
+        In pixels; nan without an object.
+
+    Examples
+    --------
+    >>> round(typical_width_px(np.array([79, 79, 79, 1, 1, 1, 1])), 1)
+    10.0
+    """
+    areas = np.sort(areas_px[areas_px > 0]).astype(np.float64)
+    if areas.size == 0:
+        return float("nan")
+    widths = 2 * np.sqrt(areas / np.pi)
+    # Half of all foreground lies in objects at least this wide.
+    middle = widths[np.searchsorted(np.cumsum(areas), areas.sum() / 2)]
+    return float(np.median(widths[widths >= _DEBRIS_SHARE * middle]))
+
+
+def instance_areas(instances: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the area of every object of an instance map."""
+    counts = np.unique(instances[instances > 0], return_counts=True)[1]
+    return counts.astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is found when objects are taken to be ``width_px`` wide.
+
+    Attributes
+    ----------
+    width_px : float
+        The width that was tried.
+    found_px : float
+        Typical width of what was found; nan if nothing was.
+    peak : float
+        How deep objects are in their middle, by what the network says, on average over their
+        area: near 1 where it sees whole objects.
+    """
+
+    width_px: float
+    found_px: float
+    peak: float
+
+    @classmethod
+    def of(cls, width_px: float, areas_px: NDArray[Any], peaks: NDArray[Any]) -> Self:
+        """Condense the areas and peaks of objects."""
+        if areas_px.size == 0:
+            return cls(width_px, math.nan, 0.0)
+        peak = float((areas_px * peaks).sum() / areas_px.sum())
+        return cls(width_px, typical_width_px(areas_px), peak)
+
+    @property
+    def score(self) -> float:
+        """How well the trial agrees with itself."""
+        if math.isnan(self.found_px):
+            return -math.inf
+        return self.peak - _DISAGREEMENT * abs(math.log2(self.found_px / self.width_px))
+
+
+def trial_widths_px() -> list[float]:
+    """Return the widths to try: half an octave or a little more apart."""
+    n = 1 + math.ceil(math.log2(WIDEST_PX / NARROWEST_PX) / _OCTAVES)
+    return [float(width) for width in np.geomspace(NARROWEST_PX, WIDEST_PX, n)]
+
+
+def choose_width_px(trials: Sequence[Trial]) -> float:
+    """Choose the width of the typical object.
+
+    Examples
+    --------
+    >>> choose_width_px([Trial(10, 4.0, 0.5), Trial(20, 21.0, 0.8), Trial(40, 24.0, 0.85)])
+    21.0
+    """
+    best = max(trials, key=lambda trial: trial.score)
+    if math.isnan(best.found_px):
+        # Nothing was found at any width, so none is wrong.
+        return _NOTHING_PX
+    return min(max(best.found_px, NARROWEST_PX), WIDEST_PX)

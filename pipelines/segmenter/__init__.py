@@ -1,0 +1,1 @@
+"""An instance segmenter that learns from masks: given, weak or simulated."""

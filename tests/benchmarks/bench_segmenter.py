@@ -1,0 +1,301 @@
+"""``python -m tests.benchmarks.bench_segmenter DATA [--only NAME]``: what a segmenter learns.
+
+Every fold of every experiment is fitted, measured and written down by itself, so an interrupted
+run goes on, and whoever has more time lets more of them run. ``--only dsb2018/0`` runs one fold.
+DATA holds dsb2018, emps and stem-np-boxes; figures go to ``segmenter.json`` and the README.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipelines.randomness import generator
+from pipelines.records import Window
+from pipelines.segmentation.learned.fields import BLOCK_PX, Grid, predict_window
+from pipelines.segmentation.learned.heights import drop_unsure, field_heights
+from pipelines.segmentation.learned.images import Segmenter
+from pipelines.segmentation.learned.network import CONFIGS, build_network
+from pipelines.segmentation.learned.normalisation import Normalisation
+from pipelines.segmentation.learned.predictor import FieldPredictor
+from pipelines.segmentation.learned.widths import instance_areas, typical_width_px
+from pipelines.segmenter.box_masks import draw_box_masks
+from pipelines.segmenter.fit import fit_on_team, read_result
+from pipelines.segmenter.material import write_scenes, write_source, write_weak_sources
+from pipelines.segmenter.plan import FitPlan, Source
+from pipelines.segmenter.scores import Scores, score_pairs
+from pipelines.segmenter.weak_masks import RECIPES, draw_weak_masks, segment_by
+from pipelines.training.team import Team
+from tests.benchmarks.record import HERE, Measurement, machine
+from tests.benchmarks.segmenter_sets import (
+    Picture,
+    boxes_of,
+    match_boxes,
+    read_boxed,
+    read_pictures,
+)
+from tests.benchmarks.segmenter_tables import write_tables
+
+RESULTS = HERE / "segmenter.json"
+N_FOLDS = 5
+N_SCENES = 240
+#: Steps of a fit: of the first one on scenes alone, and of those that begin with its weights.
+BASE_STEPS = 1000
+STEPS = {"dsb2018": 200, "emps": 150, "joint": 250, "few": 100, "weak": 300, "stem": 120}
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where images are, and where fits and figures go."""
+
+    data: Path
+    work: Path
+
+    def truth_sources(self, name: str) -> list[Source]:
+        folder = self.work / "sources"
+        return [
+            write_source(folder, f"{name}-{p.name}", "truth", p.image, p.instances)
+            for p in read_pictures(self.data, name)
+        ]
+
+    def scenes(self) -> list[Source]:
+        return write_scenes(self.work / "sources", N_SCENES, seed=1)
+
+    def fit(self, name: str, plan: FitPlan) -> Path:
+        folder = self.work / "fits" / name
+        fit_on_team(plan, folder, Team())
+        return read_result(folder).model
+
+    def base(self) -> Path:
+        return self.fit("base", plan_of(self.scenes(), BASE_STEPS))
+
+    def started(self, name: str, sources: Sequence[Source], n_steps: int, **more: Any) -> Path:
+        return self.fit(name, plan_of(sources, n_steps, start=self.base(), **more))
+
+
+def plan_of(sources: Sequence[Source], n_steps: int, **more: Any) -> FitPlan:
+    n_epochs = max(1, round(n_steps / 50))
+    return FitPlan(tuple(sources), n_epochs=n_epochs, steps_per_epoch=n_steps // n_epochs, **more)
+
+
+def measure(model: Path, pictures: Sequence[Picture]) -> dict[str, Any]:
+    """Score a model on images, with the width of objects estimated, and as the truth has it."""
+    segmenter = Segmenter.open(model, torch.device("cpu"))
+    started = time.process_time()
+    estimated = [segmenter.segment(p.image) for p in pictures]
+    seconds = time.process_time() - started
+    given = [
+        segmenter.segment(p.image, width_px=typical_width_px(instance_areas(p.instances)))
+        for p in pictures
+    ]
+    return {
+        "images": [p.name for p in pictures],
+        "stained": [p.stained for p in pictures],
+        "estimated": [counts(p, found) for p, found in zip(pictures, estimated, strict=True)],
+        "given": [counts(p, found) for p, found in zip(pictures, given, strict=True)],
+        "cpu_s": seconds,
+    }
+
+
+def counts(picture: Picture, found: NDArray[np.int32]) -> dict[str, Any]:
+    """Say of one image what can be pooled later."""
+    return plain(score_pairs([(picture.instances, found)]))
+
+
+def plain(s: Scores) -> dict[str, Any]:
+    objects = s.n_truth + s.n_found
+    return {
+        "n_truth": s.n_truth,
+        "n_found": s.n_found,
+        "matched_50": round(s.f1_50 * objects / 2),
+        "matched_75": round(s.f1_75 * objects / 2),
+        "iou": s.pq * objects / 2,
+        "n_split": s.n_split,
+        "n_merged": s.n_merged,
+    }
+
+
+def run_folds(bench: Bench, name: str, fold: int) -> dict[str, Any]:
+    pictures, sources = read_pictures(bench.data, name), bench.truth_sources(name)
+    training = [s for i, s in enumerate(sources) if i % N_FOLDS != fold]
+    model = bench.started(f"{name}-{fold}", training, STEPS[name])
+    return {name: measure(model, pictures[fold::N_FOLDS])}
+
+
+def run_joint(bench: Bench, fold: int) -> dict[str, Any]:
+    training = []
+    for name in ("dsb2018", "emps"):
+        sources = bench.truth_sources(name)
+        training += [s for i, s in enumerate(sources) if i % N_FOLDS != fold]
+    model = bench.started(f"joint-{fold}", training, STEPS["joint"])
+    return {
+        name: measure(model, read_pictures(bench.data, name)[fold::N_FOLDS])
+        for name in ("dsb2018", "emps")
+    }
+
+
+def run_few(bench: Bench, name: str, fold: int) -> dict[str, Any]:
+    """Five masks of a fold's training images, and scenes."""
+    pictures, sources = read_pictures(bench.data, name), bench.truth_sources(name)
+    training = [s for i, s in enumerate(sources) if i % N_FOLDS != fold]
+    chosen = generator(fold, "few", name).choice(len(training), 5, replace=False)
+    few = [training[i] for i in sorted(chosen.tolist())]
+    model = bench.started(f"few-{name}-{fold}", [*few, *bench.scenes()], STEPS["few"])
+    return {name: measure(model, pictures[fold::N_FOLDS])}
+
+
+def run_weak(bench: Bench, name: str, _: int) -> dict[str, Any]:
+    """No given mask: classical masks of all images, and scenes."""
+    pictures = [p for p in read_pictures(bench.data, name) if name != "dsb2018" or p.stained]
+    sources = write_weak_sources(
+        bench.work / "sources", {f"weak-{name}-{p.name}": p.image for p in pictures}
+    )
+    model = bench.started(f"weak-{name}", [*sources, *bench.scenes()], STEPS["weak"])
+    return {name: measure(model, pictures), "scenes alone": measure(bench.base(), pictures)}
+
+
+def run_recipes(bench: Bench, name: str, _: int) -> dict[str, Any]:
+    """Every classical recipe alone, and all together, for comparison."""
+    pictures = read_pictures(bench.data, name)
+    found: dict[str, Any] = {
+        recipe: [counts(p, segment_by(recipe, p.image)) for p in pictures] for recipe in RECIPES
+    }
+    found["together"] = [counts(p, draw_weak_masks(p.image).instances) for p in pictures]
+    return {
+        recipe: {
+            "images": [p.name for p in pictures],
+            "stained": [p.stained for p in pictures],
+            "estimated": values,
+        }
+        for recipe, values in found.items()
+    }
+
+
+def run_stem(bench: Bench, fold: int) -> dict[str, Any]:
+    pictures = read_boxed(bench.data)
+    sources = []
+    for index, p in enumerate(pictures):
+        if index % N_FOLDS != fold:
+            instances, confidence = draw_box_masks(p.image, p.boxes)
+            folder = bench.work / "sources"
+            sources.append(
+                write_source(
+                    folder, f"stem-{p.name}", "weak", p.image, instances, confidence=confidence
+                )
+            )
+    training = [*sources, *bench.scenes()]
+    # Boxes are not masks that a network could see through, but they are not wrong either.
+    model = bench.started(f"stem-{fold}", training, STEPS["stem"], correct_early=False)
+    segmenter = Segmenter.open(model, torch.device("cpu"))
+    scored = []
+    for p in pictures[fold::N_FOLDS]:
+        found = boxes_of(segmenter.segment(p.image))
+        matched = match_boxes(p.boxes, found)
+        scored.append({"n_truth": len(p.boxes), "n_found": len(found), "matched_50": matched})
+    names = [p.name for p in pictures[fold::N_FOLDS]]
+    return {"stem-np-boxes": {"images": names, "estimated": scored}}
+
+
+def folds_of(run: Callable[[Bench, int], dict[str, Any]], name: str) -> dict[str, Any]:
+    return {f"{name}/{fold}": lambda bench, fold=fold: run(bench, fold) for fold in range(N_FOLDS)}
+
+
+def experiments() -> dict[str, Callable[[Bench], dict[str, Any]]]:
+    """List all experiments, the most telling first."""
+    found: dict[str, Any] = {}
+    found["recipes-emps/0"] = lambda bench: run_recipes(bench, "emps", 0)
+    found |= folds_of(lambda bench, fold: run_folds(bench, "dsb2018", fold), "dsb2018")
+    found |= folds_of(lambda bench, fold: run_folds(bench, "emps", fold), "emps")
+    found["weak-emps/0"] = lambda bench: run_weak(bench, "emps", 0)
+    found |= folds_of(run_stem, "stem")
+    found["recipes-dsb2018/0"] = lambda bench: run_recipes(bench, "dsb2018", 0)
+    found["weak-dsb2018/0"] = lambda bench: run_weak(bench, "dsb2018", 0)
+    found |= folds_of(lambda bench, fold: run_few(bench, "emps", fold), "few-emps")
+    found |= folds_of(lambda bench, fold: run_few(bench, "dsb2018", fold), "few-dsb2018")
+    found |= folds_of(run_joint, "joint")
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--only", default="", help="experiments whose name begins so")
+    parser.add_argument("--work", type=Path, default=Path("benchmark-results/segmenter"))
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    bench = Bench(arguments.data, arguments.work)
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    for name, run in experiments().items():
+        if not name.startswith(arguments.only) or name in results:
+            continue
+        started = time.process_time()
+        found = run(bench)
+        results[name] = {
+            "machine": machine(),
+            "at": datetime.now(UTC).isoformat(timespec="minutes"),
+            "cpu_s": round(time.process_time() - started),
+            "sets": found,
+        }
+        RESULTS.write_text(json.dumps(results, indent=None, separators=(",", ":")) + "\n")
+        for part, measured in found.items():
+            print(name, part, pooled(measured["estimated"]), flush=True)
+    write_tables(results)
+
+
+def run() -> list[Measurement]:
+    """Time the slim network on one core: blocks, overlap, resampling, heights and all."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    network = build_network(CONFIGS["slim"]).eval()
+    predict = FieldPredictor(network, torch.device("cpu"))
+    blocks = np.random.default_rng(0).normal(0, 0.3, (16, BLOCK_PX, BLOCK_PX)).astype(np.float32)
+    image = np.random.default_rng(1).integers(0, 255, (2048, 2048)).astype(np.uint8)
+    bare = min(cpu_seconds(lambda: [predict(block[None]) for block in blocks]) for _ in range(3))
+    whole = min(cpu_seconds(lambda: see(image, predict)) for _ in range(3))
+    bare_rate, rate = blocks.size / bare / 1e6, image.size / whole / 1e6
+    return [
+        Measurement(
+            "slim segmenter, heights of a mosaic at the working scale, against 2 Mpx/s of a core",
+            f"{rate:.2f} Mpx/s",
+            f"{bare_rate:.2f} Mpx/s without overlap",
+            rate / 2.0,
+            "at least",
+            1.0,
+        )
+    ]
+
+
+def see(image: NDArray[Any], predict: FieldPredictor) -> NDArray[np.uint16]:
+    height, width = image.shape
+    window, grid = Window(0, 0, height, width), Grid((height, width), 1.0)
+    canvas = predict_window(image, window, grid, Normalisation(0.0, 255.0), predict)
+    foreground, depth = replace(canvas, fields=drop_unsure(canvas.fields)).over(window)[:2]
+    return field_heights(foreground, depth)
+
+
+def cpu_seconds(work: Callable[[], object]) -> float:
+    """Return processor time: whatever else the machine does adds nothing to it."""
+    started = time.process_time()
+    work()
+    return time.process_time() - started
+
+
+def pooled(scored: Sequence[Mapping[str, Any]]) -> str:
+    truth, found = (sum(s[key] for s in scored) for key in ("n_truth", "n_found"))
+    matched = sum(s["matched_50"] for s in scored)
+    each = [2 * s["matched_50"] / max(s["n_truth"] + s["n_found"], 1) for s in scored]
+    return f"F1 {2 * matched / max(truth + found, 1):.3f} median {np.median(each):.3f}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""The README's table of what a segmenter learned, from what the experiments wrote down."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tests.benchmarks.record import README
+
+BEGIN, END = "<!-- segmenter: begin -->", "<!-- segmenter: end -->"
+#: What each experiment is called, and the pooled F1 it is to reach; None where it is a comparison.
+TITLES: dict[tuple[str, str], tuple[str, float | None]] = {
+    ("dsb2018", "dsb2018"): ("nuclei: given masks, 5 folds", 0.88),
+    ("emps", "emps"): ("particles: given masks, 5 folds", 0.70),
+    ("joint", "dsb2018"): ("nuclei: one model for both", None),
+    ("joint", "emps"): ("particles: one model for both", None),
+    ("few-dsb2018", "dsb2018"): ("nuclei: five given masks", None),
+    ("few-emps", "emps"): ("particles: five given masks", None),
+    ("weak-dsb2018", "dsb2018"): ("stained nuclei: no given mask", None),
+    ("weak-emps", "emps"): ("particles: no given mask", None),
+    ("weak-dsb2018", "scenes alone"): ("stained nuclei: simulated scenes alone", None),
+    ("weak-emps", "scenes alone"): ("particles: simulated scenes alone", None),
+    ("stem", "stem-np-boxes"): ("STEM particles: boxes from boxes, 5 folds", 0.40),
+}
+
+
+def write_tables(results: dict[str, Any]) -> None:
+    """Put the table between the README's marks, if it has them."""
+    text = README.read_text()
+    if BEGIN not in text:
+        return
+    head, _, rest = text.partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    README.write_text(f"{head}{BEGIN}\n{table(results)}\n{END}{tail}")
+
+
+def table(results: dict[str, Any]) -> str:
+    """Draw the table: pooled over all folds that were run."""
+    sets: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for name, result in results.items():
+        for part, measured in result["sets"].items():
+            sets[name.partition("/")[0], part].append(measured)
+    lines = [
+        "| what | images | F1 at IoU 0.5, pooled | median | at 0.75 | splits, merges | "
+        "with the width given | goal |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for key, (title, goal) in TITLES.items():
+        if key in sets:
+            lines.append(row(title, goal, sets[key], stained=False))
+    for name, part in sets:
+        if name.startswith("recipes-"):
+            kept = sets[name, part]
+            lines.append(row(f"{name[8:]}: recipe {part}", None, kept, stained=False))
+            if name == "recipes-dsb2018":
+                lines.append(row(f"stained nuclei: recipe {part}", None, kept, stained=True))
+    for one in list(results.values())[-1:]:
+        facts = one["machine"]
+        lines.append(f"\n{one['at']}, {facts['cores']} cores of {facts['processor']}, no GPU.")
+    return "\n".join(lines)
+
+
+def row(title: str, goal: float | None, folds: Sequence[dict[str, Any]], *, stained: bool) -> str:
+    estimated = [entry for fold in folds for entry in kept(fold, "estimated", stained=stained)]
+    given = [entry for fold in folds for entry in kept(fold, "given", stained=stained)]
+    told = f"{f1(given, 'matched_50'):.3f}" if given else "-"
+    at_75 = f"{f1(estimated, 'matched_75'):.3f}" if "matched_75" in estimated[0] else "-"
+    pieces = (
+        f"{sum(e['n_split'] for e in estimated)}, {sum(e['n_merged'] for e in estimated)}"
+        if "n_split" in estimated[0]
+        else "-"
+    )
+    each = [f1([entry], "matched_50") for entry in estimated]
+    return (
+        f"| {title} | {len(estimated)} | {f1(estimated, 'matched_50'):.3f} | "
+        f"{np.median(each):.3f} | {at_75} | {pieces} | {told} | {goal or '-'} |"
+    )
+
+
+def kept(fold: dict[str, Any], how: str, *, stained: bool) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = fold.get(how, [])
+    if not stained:
+        return entries
+    return [e for e, flag in zip(entries, fold["stained"], strict=True) if flag]
+
+
+def f1(entries: Sequence[dict[str, Any]], matched: str) -> float:
+    objects = sum(entry["n_truth"] + entry["n_found"] for entry in entries)
+    return 2 * sum(entry[matched] for entry in entries) / max(objects, 1)
