@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pipelines.segmenter.scores import Scores, score_pairs
 
 from pipelines.archive import MOSAIC_SUFFIX
 from pipelines.mosaic.ome_zarr import Mosaic, open_mosaic, write_mosaic
@@ -18,6 +17,7 @@ from pipelines.mosaic.truth_folder import LEAST_IMAGES
 from pipelines.segmentation.method import load_method
 from pipelines.segmentation.settings import SegmentationSettings
 from pipelines.segmentation.whole import find_instances
+from pipelines.segmenter.scores import Scores, score_pairs
 from services.segmenting.images import KnownImage
 from services.segmenting.reference import Resolved
 

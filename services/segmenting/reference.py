@@ -149,7 +149,6 @@ def _resolve_learned(archive: Archive, rest: str, tracking_uri: str | None) -> R
     if not rest:
         raise SettingsError(f"--method {LEARNED} needs a segmenter: {LEARNED}:NAME")
     from pipelines.segmentation.learned.model_folder import CONFIG_FILE, read_model_folder
-
     from services.segmenter_registry import load_segmenter
 
     if (folder := Path(rest).resolve()).joinpath(CONFIG_FILE).is_file():

@@ -1,9 +1,9 @@
 import pytest
-from pipelines.segmentation.learned.model_folder import write_model_folder
-from pipelines.segmentation.learned.network import build_network
 
 from pipelines.archive import create_archive
 from pipelines.errors import ModelError
+from pipelines.segmentation.learned.model_folder import write_model_folder
+from pipelines.segmentation.learned.network import build_network
 from services.segmenter_registry import (
     REQUIRED,
     list_segmenters,

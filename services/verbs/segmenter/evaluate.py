@@ -213,8 +213,8 @@ def _say(n_given: int, n_used: int, n_seen: int) -> list[str]:
 def _choice(group: "Group", report: Path) -> "Choice":
     """Say what a group's best method is, by a name that means the same tomorrow."""
     import numpy as np
-    from pipelines.segmentation.learned.widths import instance_areas, typical_width_px
 
+    from pipelines.segmentation.learned.widths import instance_areas, typical_width_px
     from services.segmenting.choice import Choice
 
     widths = [typical_width_px(instance_areas(image.instances)) for image in group.images]

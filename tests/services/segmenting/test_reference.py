@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 import pytest
-from pipelines.segmentation.learned.model_folder import write_model_folder
-from pipelines.segmentation.learned.network import build_network
 
 from pipelines.archive import create_archive
 from pipelines.errors import SettingsError
+from pipelines.segmentation.learned.model_folder import write_model_folder
+from pipelines.segmentation.learned.network import build_network
 from services.segmenting.choice import Choice, remember
 from services.segmenting.reference import Resolved, check_fit, resolve, resolve_all
 
