@@ -6,9 +6,11 @@ from typing import Any
 
 from pipelines.archive import Archive
 from pipelines.digests import digest_file, digest_json, digest_rows
+from pipelines.ledger import read_entries
 from pipelines.segmentation.settings import RESULT_VERSION as SEGMENT
 from pipelines.tables import read_rows
 from services import result_versions
+from services.champions import read_champions
 from services.label_store import current_version
 from services.nightly.changes import Snapshot
 from services.settings import ArchiveSettings
@@ -17,8 +19,10 @@ from services.trust.portions import read_trusted
 #: Settings that say where and how fast work is done, not what comes of it.
 _INDECISIVE = {
     "archive", "address", "workers", "train_workers", "tracking_uri", "author", "cache_mb",
-    "core_px", "halo_px", "retry_quarantined", "check_truth", "model",
+    "core_px", "halo_px", "retry_quarantined", "check_truth", "model", "network_workers",
 }  # fmt: skip
+#: Stages of the ledger that tell of learned segmenters: fitted, and found to be the best.
+_OF_SEGMENTERS = ("segmenter-fit", "segmenter-best")
 #: Stages whose settings decide what a night does. Those of ingest hold for new images alone.
 STAGES = ("segment", "label", "clean", "train")
 
@@ -52,6 +56,7 @@ def take_snapshot(
         mosaics=segmentations(archive),
         settings={
             **{stage: digest_json(decisive(stages[stage])) for stage in STAGES},
+            "segmenter": digest_json(segmenters(archive, getattr(stages["segment"], "method", ""))),
             "gate": digest_json(gate),
         },
         results={
@@ -73,6 +78,20 @@ def segmentations(archive: Archive) -> dict[str, str]:
     newest = rows.group_by("mosaic").aggregate([("segmentation", "max")]).to_pylist()
     found = {row["mosaic"]: row["segmentation_max"] for row in newest}
     return {name: found.get(name, "") for name in archive.mosaic_names()}
+
+
+def segmenters(archive: Archive, method: str) -> Any:
+    """Return what decides which learned segmenter a method's name means, JSON-like.
+
+    Told from ledger and champions: the registry itself would have to be asked through MLflow.
+    """
+    kind, _, reference = method.partition(":")
+    if kind not in ("learned", "auto"):
+        return None
+    fitted = [sorted(read_entries(archive, stage)) for stage in _OF_SEGMENTERS]
+    # Of champions that one alone: the classifier's own changes nothing about particles.
+    champion = read_champions(archive).get(reference.partition("@")[0].partition("/")[0])
+    return [fitted, champion.version if champion else None]
 
 
 def decisive(settings: ArchiveSettings) -> dict[str, Any]:
