@@ -1,6 +1,5 @@
 """Fit a segmenter on a team of workers, from where its checkpoint stands."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,23 +19,20 @@ from pipelines.segmentation.learned.network import CONFIGS, build_network
 from pipelines.segmentation.learned.predictor import FieldPredictor
 from pipelines.segmenter.early_learning import correct_masks, should_correct
 from pipelines.segmenter.examples import Patches, data_digest, read_examples
+from pipelines.segmenter.files import (
+    MODEL_FOLDER,
+    History,
+    checkpoint_folder,
+    forget_other_data,
+    write_result,
+)
 from pipelines.segmenter.losses import field_loss
 from pipelines.segmenter.plan import FitPlan
-from pipelines.segmenter.result import FitResult
 from pipelines.segmenter.scores import score_pairs
-from pipelines.training.checkpoint import (
-    CONFIG_FILE,
-    Checkpoint,
-    read_checkpoint,
-    write_checkpoint,
-)
+from pipelines.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from pipelines.training.loop import LoopSettings, learning_rate_at, precision
 from pipelines.training.team import Team
 
-MODEL_FOLDER = "model"
-_RESULT_FILE = "result.json"
-
-History = list[dict[str, float]]
 Corrections = Mapping[int, tuple[NDArray[np.int32], NDArray[np.float32]]]
 
 
@@ -54,37 +50,16 @@ def fit_on_team(plan: FitPlan, folder: Path, team: Team) -> None:
         raise SettingsError(
             f"batch_size must be at least the {team.size} workers, got {plan.batch_size}"
         )
-    fit = _Fit(plan, folder, team)
+    data = data_digest(plan)
+    if team.leads:
+        forget_other_data(checkpoint_folder(folder, plan), data)
+    # Nobody looks for a checkpoint before the leader has looked at it.
+    team.decide(True)
+    fit = _Fit(plan, folder, team, data)
     while len(fit.history) < plan.n_epochs:
         fit.advance()
     if team.leads:
         fit.finish()
-
-
-def checkpoint_folder(folder: Path, plan: FitPlan) -> Path:
-    """Return where the checkpoints of a plan lie; another plan's are not gone on from."""
-    return folder / "checkpoints" / plan.digest
-
-
-def read_history(folder: Path, plan: FitPlan) -> History:
-    """Return what is known of the epochs that are behind, while a fit runs or after it."""
-    for newest in sorted(checkpoint_folder(folder, plan).glob("epoch-*"), reverse=True):
-        try:
-            found: History = json.loads((newest / CONFIG_FILE).read_text())["history"]
-        except (OSError, ValueError):
-            # The next checkpoint is just taking its place.
-            continue
-        return found
-    return []
-
-
-def read_result(folder: Path) -> FitResult:
-    """Read what a finished fit wrote."""
-    try:
-        found = json.loads((folder / _RESULT_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"fit {folder} has no result: {error}") from error
-    return FitResult(folder / MODEL_FOLDER, **found)
 
 
 def split_held_out(plan: FitPlan) -> frozenset[str]:
@@ -115,6 +90,7 @@ class _Fit:
     plan: FitPlan
     folder: Path
     team: Team
+    data: str
     history: History = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -166,7 +142,7 @@ class _Fit:
             metrics["correction_epoch"] = corrected[0]
         if self.held_out:
             metrics |= self._score_held_out()
-        digests = {"plan": plan.digest, "data": data_digest(plan)}
+        digests = {"plan": plan.digest, "data": self.data}
         widths = [e.original_width_px for e in self.examples]
         sizes = [e.source.pixel_size_nm for e in self.examples]
         known = [size for size in sizes if size is not None]
@@ -184,9 +160,7 @@ class _Fit:
         }
         digests["weights"] = write_model_folder(self.folder / MODEL_FOLDER, self.network, card)
         result = {"history": self.history, "metrics": metrics, "digests": digests}
-        partial = self.folder / f".{_RESULT_FILE}.partial"
-        partial.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        partial.replace(self.folder / _RESULT_FILE)
+        write_result(self.folder, result)
 
     def _train(self, number: int) -> float:
         plan, device = self.plan, self.team.device

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from pipelines.segmenter.fit import fit_on_team, read_history, read_result
+from pipelines.segmenter.files import read_history, read_result
+from pipelines.segmenter.fit import fit_on_team
 from pipelines.segmenter.plan import FitPlan
 from pipelines.segmenter.result import FitResult
 from pipelines.training.flow import run_training

@@ -9,7 +9,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,22 +20,17 @@ import torch
 from numpy.typing import NDArray
 
 from pipelines.randomness import generator
-from pipelines.records import Window
-from pipelines.segmentation.learned.fields import BLOCK_PX, Grid, predict_window
-from pipelines.segmentation.learned.heights import drop_unsure, field_heights
 from pipelines.segmentation.learned.images import Segmenter
-from pipelines.segmentation.learned.network import CONFIGS, build_network
-from pipelines.segmentation.learned.normalisation import Normalisation
-from pipelines.segmentation.learned.predictor import FieldPredictor
 from pipelines.segmentation.learned.widths import instance_areas, typical_width_px
 from pipelines.segmenter.box_masks import draw_box_masks
-from pipelines.segmenter.fit import fit_on_team, read_result
+from pipelines.segmenter.files import read_result
+from pipelines.segmenter.fit import fit_on_team
 from pipelines.segmenter.material import write_scenes, write_source, write_weak_sources
 from pipelines.segmenter.plan import FitPlan, Source
 from pipelines.segmenter.scores import Scores, score_pairs
 from pipelines.segmenter.weak_masks import RECIPES, draw_weak_masks, segment_by
 from pipelines.training.team import Team
-from tests.benchmarks.record import HERE, Measurement, machine
+from tests.benchmarks.record import HERE, machine
 from tests.benchmarks.segmenter_sets import (
     Picture,
     boxes_of,
@@ -43,7 +38,10 @@ from tests.benchmarks.segmenter_sets import (
     read_boxed,
     read_pictures,
 )
+from tests.benchmarks.segmenter_speed import run
 from tests.benchmarks.segmenter_tables import write_tables
+
+__all__ = ["run"]
 
 RESULTS = HERE / "segmenter.json"
 N_FOLDS = 5
@@ -72,7 +70,10 @@ class Bench:
 
     def fit(self, name: str, plan: FitPlan) -> Path:
         folder = self.work / "fits" / name
-        fit_on_team(plan, folder, Team())
+        if not (folder / "result.json").exists() or (
+            read_result(folder).digests["plan"] != plan.digest
+        ):
+            fit_on_team(plan, folder, Team())
         return read_result(folder).model
 
     def base(self) -> Path:
@@ -235,11 +236,11 @@ def main() -> None:
     cv2.setNumThreads(1)
     bench = Bench(arguments.data, arguments.work)
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    for name, run in experiments().items():
+    for name, experiment in experiments().items():
         if not name.startswith(arguments.only) or name in results:
             continue
         started = time.process_time()
-        found = run(bench)
+        found = experiment(bench)
         results[name] = {
             "machine": machine(),
             "at": datetime.now(UTC).isoformat(timespec="minutes"),
@@ -250,44 +251,6 @@ def main() -> None:
         for part, measured in found.items():
             print(name, part, pooled(measured["estimated"]), flush=True)
     write_tables(results)
-
-
-def run() -> list[Measurement]:
-    """Time the slim network on one core: blocks, overlap, resampling, heights and all."""
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    network = build_network(CONFIGS["slim"]).eval()
-    predict = FieldPredictor(network, torch.device("cpu"))
-    blocks = np.random.default_rng(0).normal(0, 0.3, (16, BLOCK_PX, BLOCK_PX)).astype(np.float32)
-    image = np.random.default_rng(1).integers(0, 255, (2048, 2048)).astype(np.uint8)
-    bare = min(cpu_seconds(lambda: [predict(block[None]) for block in blocks]) for _ in range(3))
-    whole = min(cpu_seconds(lambda: see(image, predict)) for _ in range(3))
-    bare_rate, rate = blocks.size / bare / 1e6, image.size / whole / 1e6
-    return [
-        Measurement(
-            "slim segmenter, heights of a mosaic at the working scale, against 2 Mpx/s of a core",
-            f"{rate:.2f} Mpx/s",
-            f"{bare_rate:.2f} Mpx/s without overlap",
-            rate / 2.0,
-            "at least",
-            1.0,
-        )
-    ]
-
-
-def see(image: NDArray[Any], predict: FieldPredictor) -> NDArray[np.uint16]:
-    height, width = image.shape
-    window, grid = Window(0, 0, height, width), Grid((height, width), 1.0)
-    canvas = predict_window(image, window, grid, Normalisation(0.0, 255.0), predict)
-    foreground, depth = replace(canvas, fields=drop_unsure(canvas.fields)).over(window)[:2]
-    return field_heights(foreground, depth)
-
-
-def cpu_seconds(work: Callable[[], object]) -> float:
-    """Return processor time: whatever else the machine does adds nothing to it."""
-    started = time.process_time()
-    work()
-    return time.process_time() - started
 
 
 def pooled(scored: Sequence[Mapping[str, Any]]) -> str:

@@ -7,7 +7,8 @@ import torch
 from pipelines.errors import SettingsError
 from pipelines.segmentation.learned.images import Segmenter
 from pipelines.segmentation.learned.model_folder import read_card, read_model_folder
-from pipelines.segmenter.fit import fit_on_team, read_history, read_result, split_held_out
+from pipelines.segmenter.files import read_history, read_result
+from pipelines.segmenter.fit import fit_on_team, split_held_out
 from pipelines.segmenter.material import write_source
 from pipelines.segmenter.scores import score_pairs
 from pipelines.training.team import Team
@@ -72,6 +73,19 @@ def test_another_plan_does_not_go_on_from_the_checkpoint(disc_sources, tiny, tmp
     fit_on_team(tiny(disc_sources), tmp_path / "fit", Team())
 
     assert read_history(tmp_path / "fit", tiny(disc_sources, seed=9)) == []
+
+
+def test_a_checkpoint_of_other_pixels_is_not_gone_on_from(disc_sources, tiny, tmp_path):
+    plan = tiny(disc_sources)
+    fit_on_team(plan, tmp_path / "fit", Team())
+    before = weights_of(tmp_path / "fit")
+    image = np.load(disc_sources[0].image)
+    np.save(disc_sources[0].image, image[::-1])
+    np.save(disc_sources[0].instances, np.load(disc_sources[0].instances)[::-1])
+
+    fit_on_team(plan, tmp_path / "fit", Team())
+
+    assert not same(weights_of(tmp_path / "fit"), before)
 
 
 def test_images_held_out_are_measured_and_not_learned_from(disc_sources, tiny, tmp_path):
@@ -142,7 +156,7 @@ def test_the_card_says_what_the_model_was_fitted_on(tmp_path, discs, tiny):
 def test_learning_finds_discs_that_it_never_saw(disc_sources, discs, tiny, tmp_path):
     plan = tiny(
         disc_sources,
-        n_epochs=3,
+        n_epochs=4,
         steps_per_epoch=20,
         batch_size=4,
         learning_rate=6e-3,
