@@ -206,7 +206,7 @@ def _fit_and_register(
     run: "TrackedRun",
 ) -> dict[str, Any]:
     """Do the work of a run; return what is worth telling."""
-    from pipelines.segmenter.fit import read_history
+    from pipelines.segmenter.files import read_history
     from pipelines.segmenter.flow import fit_segmenter
     from services.segmenter_registry import register_segmenter
     from services.segmenting.card import make_card
