@@ -15,7 +15,7 @@ _OCTAVES = 0.65
 #: What an octave between what is tried and what is found, or found a step on, takes off the peak.
 _DISAGREEMENT = 0.3
 #: Below this width every octave takes off so much more.
-_FINE_PX, _FINE_PENALTY = 12.0, 0.1
+_FINE_PX, _FINE_PENALTY = 12.0, 0.35
 #: Widths that differ by less are of the same objects.
 _SAME_OCTAVES = 0.4
 #: The width of what is not there.
