@@ -47,8 +47,8 @@ RESULTS = HERE / "segmenter.json"
 N_FOLDS = 5
 N_SCENES = 240
 #: Steps of a fit: of the first one on scenes alone, and of those that begin with its weights.
-BASE_STEPS = 1000
-STEPS = {"dsb2018": 200, "emps": 150, "joint": 250, "few": 100, "weak": 300, "stem": 120}
+BASE_STEPS = 2000
+STEPS = {"dsb2018": 400, "emps": 300, "joint": 500, "few": 150, "weak": 300, "stem": 200}
 
 
 @dataclass(frozen=True)
