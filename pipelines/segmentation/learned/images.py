@@ -16,7 +16,12 @@ from pipelines.segmentation.learned.heights import drop_unsure, field_heights, i
 from pipelines.segmentation.learned.model_folder import read_model_folder
 from pipelines.segmentation.learned.normalisation import Normalisation
 from pipelines.segmentation.learned.predictor import FieldPredictor
-from pipelines.segmentation.learned.widths import Trial, choose_width_px, trial_widths_px
+from pipelines.segmentation.learned.widths import (
+    Trial,
+    choose_width_px,
+    refine_width_px,
+    trial_widths_px,
+)
 from pipelines.segmentation.masks import UNITS_PER_PX
 from pipelines.segmentation.persistence import SplitRule
 
@@ -70,15 +75,11 @@ class Segmenter:
     def estimate_width_px(self, images: Sequence[Floats]) -> float:
         """Estimate the width of the typical object from images of normalised grey levels.
 
-        Objects are looked for at many widths. At the right one they are as wide as they were
-        taken to be, and the network is sure of their middle; at others it sees their parts,
-        or nothing.
+        Objects are looked for at many widths; see `widths.choose_width_px`.
         """
         trials = [self.try_width(images, width) for width in trial_widths_px()]
         chosen = choose_width_px(trials)
-        # What stands out at a coarse step says best how wide it is when looked at well.
-        again = self.try_width(images, chosen)
-        return choose_width_px([*trials, again])
+        return refine_width_px(chosen, self.try_width(images, chosen))
 
     def try_width(self, images: Sequence[Floats], width_px: float) -> Trial:
         """Look for objects of one width, in the most varied part of each image."""

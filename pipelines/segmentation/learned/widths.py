@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
@@ -11,8 +12,12 @@ from numpy.typing import NDArray
 #: Widths that are tried where none is given, in pixels.
 NARROWEST_PX, WIDEST_PX = 6.0, 200.0
 _OCTAVES = 0.65
-#: What an octave between what is tried and what is found takes off the peak.
+#: What an octave between what is tried and what is found, or found a step on, takes off the peak.
 _DISAGREEMENT = 0.3
+#: Below this width every octave takes off so much more.
+_FINE_PX, _FINE_PENALTY = 12.0, 0.1
+#: Widths that differ by less are of the same objects.
+_SAME_OCTAVES = 0.4
 #: The width of what is not there.
 _NOTHING_PX = 24.0
 
@@ -80,13 +85,6 @@ class Trial:
         peak = float((areas_px * peaks).sum() / areas_px.sum())
         return cls(width_px, typical_width_px(areas_px), peak)
 
-    @property
-    def score(self) -> float:
-        """How well the trial agrees with itself."""
-        if math.isnan(self.found_px):
-            return -math.inf
-        return self.peak - _DISAGREEMENT * abs(math.log2(self.found_px / self.width_px))
-
 
 def trial_widths_px() -> list[float]:
     """Return the widths to try: half an octave or a little more apart."""
@@ -97,13 +95,45 @@ def trial_widths_px() -> list[float]:
 def choose_width_px(trials: Sequence[Trial]) -> float:
     """Choose the width of the typical object.
 
+    Near the right width whole objects are seen, so what is found is as wide as it was taken to
+    be, and hardly wider when it is looked at a step coarser. One large thing, or the grain of
+    the noise, may look whole at one step, but not alike at two.
+
+    Parameters
+    ----------
+    trials : sequence of Trial
+        From the narrowest width to the widest.
+
     Examples
     --------
-    >>> choose_width_px([Trial(10, 4.0, 0.5), Trial(20, 21.0, 0.8), Trial(40, 24.0, 0.85)])
+    >>> trials = [Trial(10, 4.0, 0.5), Trial(16, 21.0, 0.7), Trial(25, 21.0, 0.8)]
+    >>> choose_width_px([*trials, Trial(40, 80.0, 0.9)])
     21.0
     """
-    best = max(trials, key=lambda trial: trial.score)
-    if math.isnan(best.found_px):
-        # Nothing was found at any width, so none is wrong.
+    pairs = [
+        (one, other)
+        for one, other in pairwise(trials)
+        if not (math.isnan(one.found_px) or math.isnan(other.found_px))
+    ]
+    if not pairs:
+        # Nothing was found at two widths in a row, so none is wrong.
         return _NOTHING_PX
-    return min(max(best.found_px, NARROWEST_PX), WIDEST_PX)
+    one, other = max(pairs, key=lambda pair: _agreement(*pair))
+    return min(max(math.sqrt(one.found_px * other.found_px), NARROWEST_PX), WIDEST_PX)
+
+
+def refine_width_px(chosen_px: float, again: Trial) -> float:
+    """Take what is found at the chosen width itself, unless that is something else."""
+    if math.isnan(again.found_px) or abs(math.log2(again.found_px / chosen_px)) > _SAME_OCTAVES:
+        return chosen_px
+    return min(max(math.sqrt(chosen_px * again.found_px), NARROWEST_PX), WIDEST_PX)
+
+
+def _agreement(one: Trial, other: Trial) -> float:
+    """Return how well two trials a step apart agree with each other and with themselves."""
+    tried = math.sqrt(one.width_px * other.width_px)
+    found = math.sqrt(one.found_px * other.found_px)
+    octaves = abs(math.log2(other.found_px / one.found_px)) + abs(math.log2(found / tried))
+    # Grain is everywhere, and always narrow.
+    fine = max(0.0, math.log2(_FINE_PX / tried))
+    return (one.peak + other.peak) / 2 - _DISAGREEMENT * octaves - _FINE_PENALTY * fine

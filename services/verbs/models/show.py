@@ -45,6 +45,12 @@ def execute(settings: Settings) -> Outcome:
     model = load_model(
         archive, model_reference(settings.name, which), tracking_uri=settings.tracking_uri
     )
+    if "label_version" not in model.card:
+        kind = model.card.get("kind", "model of another kind")
+        raise ModelError(
+            f"model {settings.name} is a {kind} and has no labels to show; "
+            "`tessera segmenter list` says what segmenters are for"
+        )
     own = sorted(alias for alias, version in aliases.items() if version == model.version)
     past = [asdict(change) for change in promotions]
     return Outcome(

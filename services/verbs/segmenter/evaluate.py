@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -15,7 +15,7 @@ from services.settings import ArchiveSettings
 
 if TYPE_CHECKING:
     from services.segmenting.choice import Choice
-    from services.segmenting.contest import Entrant, Group, Standing
+    from services.segmenting.contest import Entrant, Group
     from services.segmenting.images import KnownImage
     from services.segmenting.reference import Resolved
 
@@ -64,6 +64,12 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
     from services.segmenting.choice import remember
     from services.segmenting.contest import judge, unseen
     from services.segmenting.images import folder_images
+    from services.segmenting.standings import (
+        group_table,
+        group_values,
+        metric_prefix,
+        metrics_of,
+    )
     from services.versions import code_version
 
     images = list(folder_images(settings.truth, settings.pixel_size_nm))
@@ -87,8 +93,8 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
         _mark(archive, choices, settings)
         for group in groups:
             for standing in group.standings:
-                prefix = _key(standing, group, groups)
-                run.metrics({f"{prefix}/{k}": v for k, v in _metrics(standing).items()})
+                prefix = metric_prefix(standing, group, groups)
+                run.metrics({f"{prefix}/{k}": v for k, v in metrics_of(standing).items()})
         run.tags({"best": {choice.group: choice.method for choice in choices}})
     best = groups[0].best
     return Outcome(
@@ -104,10 +110,10 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
             "pq": best.scores.pq,
             "report": str(report),
             "run": run.run_id,
-            "groups": [_group_values(group) for group in groups],
+            "groups": [group_values(group) for group in groups],
             "failed": {e.method.said: e.failure for e in entrants if e.failure},
         },
-        screen="\n".join(line for group in groups for line in _table(group)),
+        screen="\n".join(line for group in groups for line in group_table(group)),
     )
 
 
@@ -243,61 +249,3 @@ def _mark(archive: Archive, choices: "Sequence[Choice]", settings: Settings) -> 
         if kind == LEARNED and not Path(reference).is_absolute():
             tags = {"best_for": choice.group, "best_f1_50": f"{choice.f1_50:.4f}"}
             mark_best(archive, reference, tags, tracking_uri=settings.tracking_uri)
-
-
-def _metrics(standing: "Standing") -> dict[str, float]:
-    scores = standing.scores
-    return {
-        "f1_50": scores.f1_50,
-        "f1_75": scores.f1_75,
-        "pq": scores.pq,
-        "splits": float(scores.n_split),
-        "merges": float(scores.n_merged),
-        "mpx_per_s": standing.mpx_per_s,
-    }
-
-
-def _key(standing: "Standing", group: "Group", groups: "Sequence[Group]") -> str:
-    """Name a method within a run, in the letters that MLflow takes."""
-    import re
-
-    from services.segmenting.choice import group_name
-
-    name = standing.entrant.method.said
-    if len(groups) > 1:
-        name += f" at {group_name(group.pixel_sizes_nm)}"
-    return re.sub(r"[^A-Za-z0-9_./ -]", "_", name)
-
-
-def _group_values(group: "Group") -> dict[str, Any]:
-    return {
-        "pixel_sizes_nm": group.pixel_sizes_nm,
-        "images": len(group.images),
-        "methods": [
-            {"method": standing.entrant.method.said, **_metrics(standing)}
-            for standing in group.standings
-        ],
-    }
-
-
-def _table(group: "Group") -> list[str]:
-    """Lay a group's standings out for people."""
-    from services.segmenting.choice import group_name
-    from services.segmenting.columns import lay_out
-
-    head = ("method", "F1@0.5", "F1@0.75", "PQ", "splits", "merges", "Mpx/s")
-    rows = [
-        (
-            standing.entrant.method.said,
-            f"{standing.scores.f1_50:.3f}",
-            f"{standing.scores.f1_75:.3f}",
-            f"{standing.scores.pq:.3f}",
-            str(standing.scores.n_split),
-            str(standing.scores.n_merged),
-            f"{standing.mpx_per_s:.3g}",
-        )
-        for standing in group.standings
-    ]
-    n_images = len(group.images)
-    title = f"{n_images} images at {group_name(group.pixel_sizes_nm)}:"
-    return [title, *lay_out(head, rows)]

@@ -25,6 +25,9 @@ def test_a_fit_that_is_done_is_not_done_again(disc_sources, tiny, tmp_path):
 
 
 @pytest.mark.ray
+# Ray 2.60 starts its own workers with settings that it has deprecated.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::ray.util.annotations.RayDeprecationWarning")
 def test_a_team_fits_on_the_same_patches(embedded_ray, disc_sources, tiny, tmp_path):
     alone = fit_segmenter(tiny(disc_sources), tmp_path / "alone")
 

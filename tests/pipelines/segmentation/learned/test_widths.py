@@ -10,6 +10,7 @@ from pipelines.segmentation.learned.widths import (
     Trial,
     choose_width_px,
     instance_areas,
+    refine_width_px,
     trial_widths_px,
     typical_width_px,
 )
@@ -27,17 +28,30 @@ def test_nothing_has_no_width():
     assert math.isnan(typical_width_px(np.array([])))
 
 
-def test_a_trial_that_finds_what_it_looked_for_is_better_than_a_deeper_one_that_does_not():
-    consistent = Trial(20.0, 21.0, peak=0.8)
-    parts = Trial(80.0, 20.0, peak=0.9)
+def test_what_looks_alike_at_two_steps_is_chosen_over_a_large_thing_at_one():
+    whole = [Trial(20.0, 24.0, peak=0.65), Trial(32.0, 26.0, peak=0.65)]
+    one_large = [Trial(128.0, 90.0, peak=0.5), Trial(200.0, 190.0, peak=0.9)]
 
-    assert choose_width_px([parts, consistent]) == 21.0
+    assert choose_width_px([*whole, *one_large]) == pytest.approx(math.sqrt(24 * 26))
+
+
+def test_grain_that_is_narrow_at_every_step_is_not_chosen_over_objects():
+    grain = [Trial(6.0, 6.5, peak=0.6), Trial(9.3, 8.0, peak=0.6)]
+    objects = [Trial(22.0, 26.0, peak=0.6), Trial(35.0, 29.0, peak=0.6)]
+
+    assert choose_width_px([*grain, *objects]) == pytest.approx(math.sqrt(26 * 29))
+
+
+def test_a_closer_look_corrects_the_width_unless_it_sees_something_else():
+    assert refine_width_px(20.0, Trial(20.0, 22.0, 0.8)) == pytest.approx(math.sqrt(440))
+    assert refine_width_px(20.0, Trial(20.0, 60.0, 0.8)) == 20.0
+    assert refine_width_px(20.0, Trial(20.0, math.nan, 0.0)) == 20.0
 
 
 def test_a_width_is_chosen_where_nothing_is_found():
     nothing = Trial.of(20.0, np.empty(0), np.empty(0))
 
-    assert NARROWEST_PX < choose_width_px([nothing]) < WIDEST_PX
+    assert NARROWEST_PX < choose_width_px([nothing, nothing]) < WIDEST_PX
 
 
 def test_widths_are_tried_over_the_whole_range():
