@@ -65,7 +65,7 @@ def fill_in(folder: Path) -> None:
     known = known_labels(open_archive(folder / "lab"), ["monday"])
     known = known.filter(known["determinable"])
     truth = dict(zip(known["particle_id"].to_pylist(), known["label"].to_pylist(), strict=True))
-    path = folder / "check.csv"
+    path = folder / "sheet.csv"
     with path.open(newline="") as file:
         lines = list(csv.DictReader(file))
     with path.open("w", newline="") as file:
@@ -85,7 +85,7 @@ def test_who_follows_the_page_has_a_champion_and_a_schedule_that_works(shell):
     archive = open_archive(shell.folder / "lab")
     assert read_champions(archive) == {}
     shell(sample)
-    assert (shell.folder / "check.html").is_file()
+    assert (archive.reports / "check-sheet.html").is_file()
     fill_in(shell.folder)
     assert "promoted=True" in shell(checked)
     assert read_champions(archive)["classifier"].version == "1"
