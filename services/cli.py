@@ -28,6 +28,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "train": ("services.verbs.train", "train one model and register it"),
     "clean": ("services.verbs.clean", "find wrong labels: a new label version"),
     "predict": ("services.verbs.predict", "classify every particle with a registered model"),
+    "defects": ("services.verbs.defects", "find defects in lattices and surfaces"),
     "sweep": ("services.verbs.sweep", "methods against error rates and seeds: table and figures"),
     "run": ("services.verbs.run", "the main job: ingest to report"),
     "doctor": ("services.verbs.doctor", "what this machine has, what is missing, how to get it"),
