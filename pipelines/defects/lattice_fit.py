@@ -12,14 +12,15 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter, median_filter
+from scipy.stats import gamma
 
 Floats = NDArray[np.float32]
 
 #: Largest edge of the pieces whose spectra are averaged; they are padded to at least the double.
 SPECTRUM_PX, SMALLEST_PADDED_PX = 256, 128
-#: A wave must stand out of the spectrum's noise by this factor, and be among the strongest.
-STANDS_OUT, MOST_WAVES = 16.0, 12
-#: A block is this many wavelengths of the longest wave wide.
+#: How often noise alone may look like a wave, per image; and how many waves are taken at most.
+FALSE_WAVES, MOST_WAVES = 1e-3, 18
+#: A block is this many wavelengths of the lattice's strongest waves wide.
 BLOCK_WAVELENGTHS = 7.0
 #: Longer waves, in pixels, are taken for uneven light; shorter ones cannot be sampled.
 LONGEST_PX, SHORTEST_PX = 64.0, 2.4
@@ -45,7 +46,8 @@ class Waves:
         if not len(self.frequencies_yx):
             return int(LONGEST_PX)
         lengths = 1 / np.hypot(*self.frequencies_yx[:3].T)
-        return round(BLOCK_WAVELENGTHS * float(lengths.max()))
+        # The middle one: uneven light may pass for a strong, long wave.
+        return round(BLOCK_WAVELENGTHS * float(np.median(lengths)))
 
 
 def find_waves(images: Floats) -> Waves:
@@ -63,7 +65,7 @@ def find_waves(images: Floats) -> Waves:
     """
     edge = min(SPECTRUM_PX, *images.shape[1:])
     padded = max(SMALLEST_PADDED_PX, 2 ** (int(np.ceil(np.log2(edge))) + 1))
-    power = _mean_power(images, edge, padded)
+    power, n_pieces = _mean_power(images, edge, padded)
     fy = np.fft.fftfreq(padded)[:, None]
     fx = np.fft.rfftfreq(padded)[None, :]
     radius = np.hypot(fy, fx)
@@ -73,7 +75,8 @@ def find_waves(images: Floats) -> Waves:
     allowed &= (fx > 0) | (fy > 0)
     # As wide as the main lobe of a piece's window.
     lobe = 2 * (2 * padded // edge) + 1
-    peaks = (power == maximum_filter(power, lobe, mode="wrap")) & allowed & (power > STANDS_OUT)
+    peaks = (power == maximum_filter(power, lobe, mode="wrap")) & allowed
+    peaks &= power > _stands_out(n_pieces, edge)
     rows, columns = np.nonzero(peaks)
     strength = power[rows, columns]
     order = np.argsort(-strength)[:MOST_WAVES]
@@ -125,18 +128,29 @@ def reconstruct(
     return result
 
 
-def _mean_power(images: Floats, edge: int, padded: int) -> NDArray[np.float64]:
-    """Average the power spectra of pieces, each without its mean and with soft edges."""
+def _mean_power(images: Floats, edge: int, padded: int) -> tuple[NDArray[np.float64], int]:
+    """Add the power spectra of pieces, each without its mean and with soft edges; count them."""
     taper = np.hanning(edge + 2)[1:-1]
     window = np.outer(taper, taper)
-    total = np.zeros((padded, padded // 2 + 1))
+    total, n_pieces = np.zeros((padded, padded // 2 + 1)), 0
     for y in _starts(images.shape[1], edge):
         for x in _starts(images.shape[2], edge):
             for image in images:
                 piece = image[y : y + edge, x : x + edge]
                 soft = (piece - (piece * window).sum() / window.sum()) * window
                 total += np.abs(np.fft.rfft2(soft, s=(padded, padded))) ** 2
-    return total
+                n_pieces += 1
+    return total, n_pieces
+
+
+def _stands_out(n_pieces: int, edge: int) -> float:
+    """Return how many times the median power noise hardly ever reaches.
+
+    The power of noise, added over pieces, follows the gamma law. Pieces overlap, so that they
+    tell less than as many separate ones would.
+    """
+    n = max(1.0, 0.6 * n_pieces)
+    return float(gamma.isf(FALSE_WAVES / edge**2, n) / gamma.median(n))
 
 
 def _noise_floor(power: NDArray[np.float64], radius: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -175,10 +189,11 @@ def _basis(shape: tuple[int, int], frequencies: tuple[tuple[float, float], ...])
     phase = 2 * np.pi * (np.outer(y, frequencies_yx[:, 0]) + np.outer(x, frequencies_yx[:, 1]))
     waves = np.column_stack([np.ones_like(y), np.cos(phase), np.sin(phase)])
     columns = np.concatenate([waves, waves * v[:, None], waves * u[:, None]], axis=1)
-    left, singular, _ = np.linalg.svd(columns, full_matrices=False)
+    squares, turned = np.linalg.eigh(columns.T @ columns)
     # Two waves that a small block cannot tell apart count once.
-    kept: Floats = left[:, singular > 1e-3 * singular[0]].astype(np.float32)
-    return kept
+    kept = squares > 1e-6 * squares[-1]
+    basis: Floats = (columns @ (turned[:, kept] / np.sqrt(squares[kept]))).astype(np.float32)
+    return basis
 
 
 def _taper(edge: int) -> NDArray[np.float64]:

@@ -21,6 +21,8 @@ _DEFAULT_SD_PX = 2.0
 #: Spots and blobs are looked for at these multiples of an atom's width.
 _WIDER = {3: 1.0, 4: 2.5}
 _TRUNCATE = 3.5
+#: Of the spots in a square of this width only the highest counts.
+_TOP_PX = 5
 #: Edge of the part of a lattice that shows what its atoms look like.
 _ENOUGH_PX = 160
 #: Sites are wanted in at least so many neighbour distances before bonds are believed.
@@ -107,7 +109,7 @@ def find_oddities(residual: Floats, perfect: Floats, shape: Shape) -> Oddities:
     """
     matched = match(residual, shape.sd_px)
     groups: list[tuple[int, NDArray[np.int64], NDArray[np.float64]]] = []
-    sites = _extremes(shape.sign * perfect) if shape.spacing_px else np.empty((0, 2), np.int64)
+    sites = find_sites(perfect, shape)
     if len(sites):
         groups.append((0, sites, matched[tuple(sites.T)].astype(np.float64)))
     pairs = bonds(sites, shape.spacing_px)
@@ -120,7 +122,7 @@ def find_oddities(residual: Floats, perfect: Floats, shape: Shape) -> Oddities:
         groups.append((2, middle[kept], turned))
     for channel, width in _WIDER.items():
         wide = matched if width == 1 else match(residual, width * shape.sd_px)
-        tops = _extremes(np.abs(wide))
+        tops = _extremes(np.abs(wide), width_px=_TOP_PX)
         groups.append((channel, tops, wide[tuple(tops.T)].astype(np.float64)))
     return Oddities(
         np.concatenate([positions for _, positions, _ in groups]),
@@ -148,6 +150,13 @@ def standardise(oddities: Oddities, noise: Noise) -> Oddities:
     """Count how many of the noise's sds every value is away from where all is well."""
     values = np.abs(oddities.values - noise.centre[oddities.channels])
     return replace(oddities, values=values / noise.sd[oddities.channels])
+
+
+def find_sites(perfect: Floats, shape: Shape) -> NDArray[np.int64]:
+    """Return where a perfect lattice has its atoms, (N, 2); none where there is no lattice."""
+    if not shape.spacing_px:
+        return np.empty((0, 2), np.int64)
+    return _extremes(shape.sign * perfect)
 
 
 def match(residual: Floats, sd_px: float) -> Floats:
@@ -195,9 +204,9 @@ def _turned(
     return kept, (new - together)[kept] * np.sqrt(4 / (2 + n_ends[kept]))
 
 
-def _extremes(image: Floats) -> NDArray[np.int64]:
-    """Return the pixels that are higher than all around them."""
-    top = (image == maximum_filter(image, 5, mode="constant", cval=-np.inf)) & (image != 0)
+def _extremes(image: Floats, *, width_px: int = 3) -> NDArray[np.int64]:
+    """Return the pixels that are higher than all around them, in squares of a width."""
+    top = (image == maximum_filter(image, width_px, mode="constant", cval=-np.inf)) & (image != 0)
     return np.argwhere(top)
 
 

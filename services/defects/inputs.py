@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: As a value of --labels: the objects of this instance image of every mosaic.
 _IMAGE_PREFIX = "labels/"
+#: Height of what is read of a mosaic at once, in pixels.
+_BAND_PX = 2048
 
 
 class PatchSettings(ClusterSettings):
@@ -85,10 +87,9 @@ def read_data(
         Naming what cannot be used.
     """
     from pipelines.defects.known import mark
-    from pipelines.defects.patches import cut, make_patches, plan_grid
+    from pipelines.defects.patches import make_patches, plan_grid
     from pipelines.mosaic.ome_zarr import open_mosaic
     from pipelines.randomness import generator
-    from pipelines.records import Window
 
     infos = tuple(open_mosaic(archive.mosaic(name)).info for name in names)
     known, digest = read_labels(archive, settings.labels, names)
@@ -99,8 +100,7 @@ def read_data(
     for info, grid in zip(infos, grids, strict=True):
         bad, doubtful, kinds = mark(grid, patch_px, known.get(info.name, []))
         kept = bad | (generator(settings.seed, "patches", info.name).random(len(grid)) < share)
-        image = open_mosaic(archive.mosaic(info.name)).read(Window(0, 0, *info.shape))
-        pixels = cut(image, grid[kept], patch_px)
+        pixels = _read_patches(archive, info, grid[kept], patch_px)
         parts.append((info.name, pixels, grid[kept], bad[kept], doubtful[kept], kinds[kept]))
     counts = [len(part[1]) for part in parts]
     images = np.repeat([part[0] for part in parts], counts)
@@ -114,6 +114,25 @@ def read_data(
     )
     check_patches(patches)
     return DefectData(infos, patches, np.concatenate([p[5] for p in parts]), known, digest)
+
+
+def _read_patches(
+    archive: Archive, info: "MosaicInfo", origins_yx: np.ndarray, patch_px: int
+) -> np.ndarray:
+    """Read patches of a mosaic, given in row-major order, a band of it at a time."""
+    from pipelines.defects.patches import cut
+    from pipelines.mosaic.ome_zarr import open_mosaic
+    from pipelines.records import Window
+
+    mosaic = open_mosaic(archive.mosaic(info.name))
+    height, width = info.shape
+    parts = [np.empty((0, patch_px, patch_px), np.float32)]
+    for y0 in range(0, height, _BAND_PX):
+        own = origins_yx[(origins_yx[:, 0] >= y0) & (origins_yx[:, 0] < y0 + _BAND_PX)]
+        if len(own):
+            band = Window(y0, 0, min(y0 + _BAND_PX + patch_px, height), width)
+            parts.append(cut(mosaic.read(band), own - np.array([y0, 0]), patch_px))
+    return np.concatenate(parts)
 
 
 def check_patches(patches: "Patches") -> None:

@@ -12,6 +12,7 @@ from pipelines.archive import Archive
 from pipelines.defects.patches import normalise
 from pipelines.evaluation.anomaly import Curve, Estimate, score_curve
 from pipelines.evaluation.anomaly_figures import curves, image_scores, split_gap
+from pipelines.evaluation.drawing import SERIES, rgb
 from pipelines.evaluation.overlays import contrast_limits, scale_bar, stretch
 from pipelines.mosaic.ome_zarr import open_mosaic
 from pipelines.records import Window
@@ -279,7 +280,10 @@ def _ranked(
         each = scored[i]
         y, x = (int(v) for v in each.origins_yx[k])
         window = Window(y, x, y + edge, x + edge)
-        picture = _show(open_mosaic(archive.mosaic(each.info.name)).read(window))
+        picture = _ring(
+            _show(open_mosaic(archive.mosaic(each.info.name)).read(window)),
+            None if each.map is None else open_mosaic(each.map).read(window),
+        )
         about = f"{each.info.name}, y {y}, x {x} px"
         kind = str(each.kinds[k]) or ("defect" if each.is_defect[k] else "")
         crops.append(Crop(png_uri(picture), [f"{value:.2f} {kind}".strip()], about))
@@ -288,7 +292,7 @@ def _ranked(
     block = _gallery("oddest patches first", crops, edge, size, figures, "oddest", pictures)
     text = (
         f"A patch is flagged from {model.config['threshold']:.3g} on. A kind is named where a "
-        "known defect lies in the patch."
+        "known defect lies in the patch; a ring shows the oddest place, where there is a map."
     )
     return Section("oddest", "Ranked by score", [block, Text(text)])
 
@@ -345,6 +349,19 @@ def _show(patch: NDArray[np.generic]) -> NDArray[np.uint8]:
     low, high = contrast_limits(smooth)
     grey = stretch(smooth, low=low, high=high)
     shown: NDArray[np.uint8] = cv2.resize(grey, (CROP_PX, CROP_PX), interpolation=cv2.INTER_AREA)
+    return shown
+
+
+def _ring(picture: NDArray[np.uint8], oddness: NDArray[np.generic] | None) -> NDArray[np.uint8]:
+    """Draw a ring around the oddest place of a patch, and a line around the patch."""
+    import cv2
+
+    shown = np.stack([picture] * 3, axis=-1)
+    if oddness is not None:
+        # A site is shown over several pixels: their middle is the place.
+        y, x = np.argwhere(oddness == oddness.max()).mean(axis=0) / len(oddness) * len(picture)
+        cv2.circle(shown, (round(x), round(y)), 11, rgb(SERIES[1]), 1, cv2.LINE_AA)
+    shown[[0, -1]] = shown[:, [0, -1]] = 255
     return shown
 
 

@@ -46,6 +46,11 @@ class Settings(PatchSettings):
     false_alarms: float = Field(
         1.0, gt=0, description="patches that may be flagged in a clean image, on average"
     )
+    features: Path | None = Field(
+        None,
+        description="weights of the features (safetensors) for patch-core and padim; learnt from "
+        "the normal patches by default",
+    )
     most_patches: int = Field(20000, ge=1, description="patches that are read at most")
 
 
@@ -66,7 +71,7 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
     from services.defects.inputs import read_data
     from services.selection import select_mosaics
 
-    detector = get_detector(settings.method)
+    detector = _with_features(get_detector(settings.method), settings)
     names = select_mosaics(archive, settings.mosaic, settings.hold_out).chosen
     if len(names) < 2:
         raise SettingsError(
@@ -89,6 +94,20 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
     ) as run:
         values = _fit_and_register(archive, settings, detector, data, learn, stride_px, run)
     return Outcome("fitted", values)
+
+
+def _with_features(detector: Any, settings: Settings) -> Any:
+    """Let a detector use weights from a file, and try now whether it can."""
+    if settings.features is None:
+        return detector
+    from dataclasses import replace
+
+    if not hasattr(detector, "features"):
+        raise SettingsError(f"--features is for patch-core and padim, not {settings.method}")
+    from pipelines.defects.features import read_encoder
+
+    read_encoder(settings.features)
+    return replace(detector, features=str(settings.features))
 
 
 def _to_learn_from(data: "DefectData", seed: int) -> "np.ndarray":
@@ -122,6 +141,7 @@ def _fit_and_register(
 
     from pipelines.defects.model import fit_detector
     from pipelines.defects.protocol import feed, judge
+    from pipelines.digests import digest_file
     from pipelines.evaluation.anomaly import threshold_at
     from services.defects.registry import make_card, register_detector
 
@@ -139,6 +159,8 @@ def _fit_and_register(
         labels=settings.labels,
         digest=data.label_digest,
     )
+    if settings.features is not None:
+        card["features_digest"] = digest_file(settings.features)
     folder: Path = archive.scratch / STAGE / run.run_id
     try:
         registered = register_detector(
