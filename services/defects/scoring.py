@@ -140,7 +140,7 @@ def stored(
     from pipelines.tables import read_rows
     from services.defects.maps import map_path
 
-    table = pq.read_table(_scores_path(archive, model, info.name))
+    table = pq.read_table(scores_path(archive, model, info.name))
     origins = np.stack([table["y0_px"].to_numpy(), table["x0_px"].to_numpy()], axis=1)
     scores = table["score"].to_numpy()
     is_defect, is_doubtful, kinds = mark(origins, model.config["patch_px"], known)
@@ -205,7 +205,7 @@ def _keep(
     origins = np.concatenate([part.origins_yx for part in parts])
     scores = np.concatenate([part.scores for part in parts])
     order = np.lexsort((origins[:, 1], origins[:, 0]))
-    path = _scores_path(archive, model, info.name)
+    path = scores_path(archive, model, info.name)
     path.parent.mkdir(parents=True, exist_ok=True)
     columns = {"y0_px": origins[order, 0], "x0_px": origins[order, 1], "score": scores[order]}
     pq.write_table(pa.table(columns), path)
@@ -244,5 +244,6 @@ def _keep(
     replace_rows(archive, "defects", to_table("defects", rows), where=where)
 
 
-def _scores_path(archive: Archive, model: "RegisteredModel", mosaic: str) -> Path:
+def scores_path(archive: Archive, model: "RegisteredModel", mosaic: str) -> Path:
+    """Tell where the scores of a mosaic's patches lie."""
     return archive.root / "defects" / f"{model.name}-{model.version}" / f"{mosaic}.scores.parquet"

@@ -1,6 +1,5 @@
-"""Reports on defects: what could fool first, then how detectors compare, then the oddest places."""
+"""The report that compares detectors of defects: what could fool first, then how they compare."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,13 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.archive import Archive
-from pipelines.defects.patches import normalise
 from pipelines.evaluation.anomaly import Curve, Estimate, score_curve
 from pipelines.evaluation.anomaly_figures import curves, image_scores, split_gap
-from pipelines.evaluation.drawing import SERIES, rgb
-from pipelines.evaluation.overlays import contrast_limits, scale_bar, stretch
-from pipelines.mosaic.ome_zarr import open_mosaic
-from pipelines.records import Window
 from services.report.blocks import (
     Block,
     Section,
@@ -28,16 +22,14 @@ from services.report.blocks import (
     score,
 )
 from services.report.build import write_page
-from services.report.embedding import FigureFolder, png_uri
-from services.report.images import CROP_PX, Crop, Gallery
+from services.report.defect_patches import GALLERY_N, draw_patches, ring, show
+from services.report.embedding import FigureFolder
 
 if TYPE_CHECKING:
     from services.defects.evaluation import Evaluation, MethodResult
-    from services.defects.scoring import ScoredMosaic
-    from services.model_registry import RegisteredModel
 
-#: Patches in a gallery, and images whose scores are drawn one by one.
-GALLERY_N, IMAGES_N = 24, 40
+#: Images whose scores are drawn one by one.
+IMAGES_N = 40
 
 
 def write_evaluation_report(
@@ -165,7 +157,7 @@ def _per_image(found: "Evaluation", figures: FigureFolder) -> Section:
     groups = [certain & (patches.images == name) for name in names]
     rows = []
     for name, own in zip(names, groups, strict=True):
-        curve = _curve(best.unseen.scores[own], patches.is_defect[own])
+        curve = curve_of(best.unseen.scores[own], patches.is_defect[own])
         flagged = best.unseen.flagged[own]
         rows.append([
             name, str(int(own.sum())), str(int(patches.is_defect[own].sum())),
@@ -201,181 +193,40 @@ def _oddest_patches(found: "Evaluation", best: "MethodResult", figures: FigureFo
     ]:
         if not len(rows):
             continue
-        crops = [
-            Crop(
-                png_uri(_show(patches.pixels[row])),
-                [f"{scores[row]:.2f} {_what(found, int(row))}"],
+        captions = [
+            (
+                f"{scores[row]:.2f} {_what(found, int(row))}".strip(),
                 f"{patches.images[row]}, y {patches.origins_yx[row][0]}, "
                 f"x {patches.origins_yx[row][1]} px",
             )
             for row in rows
         ]
-        blocks.append(_gallery(title, crops, patches.edge_px, None, figures, file,
-                               [_show(patches.pixels[row]) for row in rows]))  # fmt: skip
+        pictures = [ring(show(patches.pixels[row]), None) for row in rows]
+        blocks.append(
+            draw_patches(
+                title,
+                pictures,
+                captions,
+                figures,
+                file=file,
+                edge_px=patches.edge_px,
+                pixel_size_nm=None,
+            )
+        )
     return Section("oddest", f"The oddest patches ({best.method})", blocks)
 
 
-def write_score_report(
-    archive: Archive,
-    model: "RegisteredModel",
-    scored: "Sequence[ScoredMosaic]",
-    *,
-    seed: int,
-) -> Path:
-    """Write what a detector found in mosaics as a report: ranked gallery, curves, images."""
-    name = f"defects-{model.name}-{model.version}"
-    figures = FigureFolder(archive.reports / name)
-    scores = np.concatenate([each.scores for each in scored])
-    known = np.concatenate([each.is_defect for each in scored])
-    certain = ~np.concatenate([each.is_doubtful for each in scored])
-    n_flagged = sum(int(each.flagged.sum()) for each in scored)
-    tiles = [
-        Tile("patches", f"{len(scores):,}", f"in {count(len(scored), 'mosaic')}"),
-        Tile("flagged", f"{n_flagged:,}", percent(n_flagged / len(scores))),
-        Tile("defects", f"{sum(each.n_found for each in scored):,}", "rows of the table"),
-        Tile("detector", model.config["method"], f"{model.name}, version {model.version}"),
-    ]
-    sections = [_ranked(archive, model, scored, figures)]
-    curve = _curve(scores[certain], known[certain])
-    if curve is not None:
-        tiles.append(Tile("PR-AUC", score(curve.pr_auc), "against the labels given"))
-        text = (
-            f"{int(known.sum())} patches hold a known defect. ROC-AUC {curve.roc_auc:.3f}, "
-            f"recall at 1 % false positives {percent(curve.recall_at(0.01))}. Where the detector "
-            "learnt from these mosaics this flatters: `tessera defects evaluate` does not."
-        )
-        prevalence = float(known[certain].mean())
-        figure = curves({str(model.config["method"]): curve}, prevalence=prevalence)
-        sections.append(
-            Section(
-                "truth", "Against the labels", [figures.add("curves", figure, text), Text(text)]
-            )
-        )
-    sections.append(_mosaics(model, scored, figures))
-    return write_page(
-        archive,
-        name,
-        title="Defects found",
-        finished=datetime.now(UTC),
-        run_id=model.run_id,
-        notes=[],
-        legend=None,
-        tiles=tiles,
-        sections=sections,
-    )
-
-
-def _ranked(
-    archive: Archive, model: "RegisteredModel", scored: "Sequence[ScoredMosaic]",
-    figures: FigureFolder,
-) -> Section:  # fmt: skip
-    """Show the oddest patches of all mosaics, with the map of scores beside each."""
-    ranked = sorted(
-        ((float(s), i, k) for i, each in enumerate(scored) for k, s in enumerate(each.scores)),
-        reverse=True,
-    )[:GALLERY_N]
-    edge = int(model.config["patch_px"])
-    crops, pictures = [], []
-    for value, i, k in ranked:
-        each = scored[i]
-        y, x = (int(v) for v in each.origins_yx[k])
-        window = Window(y, x, y + edge, x + edge)
-        picture = _ring(
-            _show(open_mosaic(archive.mosaic(each.info.name)).read(window)),
-            None if each.map is None else open_mosaic(each.map).read(window),
-        )
-        about = f"{each.info.name}, y {y}, x {x} px"
-        kind = str(each.kinds[k]) or ("defect" if each.is_defect[k] else "")
-        crops.append(Crop(png_uri(picture), [f"{value:.2f} {kind}".strip()], about))
-        pictures.append(picture)
-    size = scored[0].info.pixel_size_nm
-    block = _gallery("oddest patches first", crops, edge, size, figures, "oddest", pictures)
-    text = (
-        f"A patch is flagged from {model.config['threshold']:.3g} on. A kind is named where a "
-        "known defect lies in the patch; a ring shows the oddest place, where there is a map."
-    )
-    return Section("oddest", "Ranked by score", [block, Text(text)])
-
-
-def _mosaics(
-    model: "RegisteredModel", scored: "Sequence[ScoredMosaic]", figures: FigureFolder
-) -> Section:
-    by_worst = sorted(scored, key=lambda each: (-int(each.flagged.sum()), each.info.name))
-    rows = [
-        [each.info.name, each.session, str(len(each.scores)), str(int(each.flagged.sum())),
-         str(each.n_found), f"{each.scores.max():.2f}", str(each.map.name) if each.map else "-"]
-        for each in by_worst
-    ]  # fmt: skip
-    head = ["mosaic", "session", "patches", "flagged", "defects", "highest score", "map"]
-    shown = by_worst[:IMAGES_N]
-    figure = image_scores(
-        [each.info.name for each in shown],
-        [each.scores for each in shown],
-        [each.is_defect for each in shown],
-        threshold=float(model.config["threshold"]),
-    )
-    alt = "Scores of every mosaic's patches; dots hold a known defect; dotted is the threshold"
-    return Section(
-        "mosaics",
-        "Mosaics",
-        [figures.add("image-scores", figure, alt), Table("By mosaic", head, rows, 2)],
-    )
-
-
-def _gallery(
-    title: str, crops: Sequence[Crop], edge_px: int, pixel_size_nm: float | None,
-    figures: FigureFolder, file: str, pictures: Sequence[NDArray[np.uint8]],
-) -> Gallery:  # fmt: skip
-    share, text = scale_bar(float(edge_px), pixel_size_nm)
-    columns = 8
-    blank = np.full_like(pictures[0], 255)
-    padded = [*pictures, *[blank] * (-len(pictures) % columns)]
-    lines = [np.hstack(padded[i : i + columns]) for i in range(0, len(padded), columns)]
-    return Gallery(
-        title=title,
-        crops=crops,
-        bar_percent=100 * share,
-        bar_text=text,
-        file=figures.add_pixels(file, np.vstack(lines)),
-    )
-
-
-def _show(patch: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Stretch a patch, slightly smoothed so that the lattice shows through the noise."""
-    import cv2
-    from scipy.ndimage import gaussian_filter
-
-    smooth = gaussian_filter(normalise(patch[None].astype(np.float32))[0], 1.0)
-    low, high = contrast_limits(smooth)
-    grey = stretch(smooth, low=low, high=high)
-    shown: NDArray[np.uint8] = cv2.resize(grey, (CROP_PX, CROP_PX), interpolation=cv2.INTER_AREA)
-    return shown
-
-
-def _ring(picture: NDArray[np.uint8], oddness: NDArray[np.generic] | None) -> NDArray[np.uint8]:
-    """Draw a ring around the oddest place of a patch, and a line around the patch."""
-    import cv2
-
-    shown = np.stack([picture] * 3, axis=-1)
-    if oddness is not None:
-        # A site is shown over several pixels: their middle is the place.
-        y, x = np.argwhere(oddness == oddness.max()).mean(axis=0) / len(oddness) * len(picture)
-        cv2.circle(shown, (round(x), round(y)), 11, rgb(SERIES[1]), 1, cv2.LINE_AA)
-    shown[[0, -1]] = shown[:, [0, -1]] = 255
-    return shown
+def curve_of(scores: NDArray[np.float64], is_defect: NDArray[np.bool_]) -> Curve | None:
+    """Return a curve where both classes are there."""
+    if not is_defect.any() or is_defect.all():
+        return None
+    return score_curve(scores, is_defect)
 
 
 def _what(found: "Evaluation", row: int) -> str:
     if found.patches.is_defect[row]:
         return str(found.kinds[row]) or "defect"
     return "doubtful" if found.patches.is_doubtful[row] else ""
-
-
-def _curve(scores: NDArray[np.float64], is_defect: NDArray[np.bool_]) -> Curve | None:
-    """Return a curve where both classes are there."""
-    if not is_defect.any() or is_defect.all():
-        return None
-    return score_curve(scores, is_defect)
 
 
 def _triple(estimate: Estimate) -> tuple[float, float, float]:

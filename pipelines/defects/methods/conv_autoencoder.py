@@ -24,7 +24,7 @@ from pipelines.randomness import generator
 PUBLISHED_INPUT_PX, PUBLISHED_RATE, PUBLISHED_STEPS = 96, 1e-3, 1100
 BANDWIDTH = 0.2
 #: The repaired one: a step size that moves, a code that holds a lattice, normalised patches.
-STEPS, RATE, BATCH, CODE_CHANNELS = 400, 2e-3, 32, 8
+STEPS, RATE, BATCH, CODE_CHANNELS = 400, 4e-3, 16, 8
 #: Codes that are kept for the density; more change nothing but the time.
 MOST_CODES = 1000
 
@@ -146,8 +146,8 @@ class ConvAutoencoder:
                 nn.Conv2d(32, CODE_CHANNELS, 3, padding=1),
             )  # fmt: skip
             decoder = nn.Sequential(
-                *_conv(CODE_CHANNELS, 32), nn.Upsample(scale_factor=2), *_conv(32, 32),
-                nn.Upsample(scale_factor=2), *_conv(32, 16), nn.Conv2d(16, 1, 3, padding=1),
+                *_conv(CODE_CHANNELS, 32), nn.Upsample(scale_factor=2), *_conv(32, 16),
+                nn.Upsample(scale_factor=2), *_conv(16, 8), nn.Conv2d(8, 1, 3, padding=1),
             )  # fmt: skip
         return nn.Sequential(encoder, decoder)
 

@@ -48,7 +48,7 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
     from pipelines.mosaic.ome_zarr import open_mosaic
     from services.defects.inputs import read_labels, read_sessions
     from services.defects.registry import load_detector
-    from services.defects.scoring import check_fits, score_mosaics, stored
+    from services.defects.scoring import check_fits, score_mosaics, scores_path, stored
     from services.selection import select_mosaics
 
     names = select_mosaics(archive, settings.mosaic).chosen
@@ -68,7 +68,11 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
         for name, info in infos.items()
     }
     done = read_entries(archive, STAGE, status=DONE)
-    new = [name for name in names if keys[name] not in done]
+    new = [
+        name
+        for name in names
+        if keys[name] not in done or not scores_path(archive, model, name).is_file()
+    ]
     reasons: dict[str, str] = {}
     if new:
         reasons = score_mosaics(
@@ -89,14 +93,12 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
         "model": model.uri,
     }
     if settings.report and scored:
-        values["report"] = _report(archive, settings, model, scored)
+        values["report"] = _report(archive, model, scored)
     return Outcome("scored", values, n_quarantined=len(reasons))
 
 
-def _report(
-    archive: Archive, settings: Settings, model: "RegisteredModel", scored: "list[ScoredMosaic]"
-) -> str:
-    from services.report.defects import write_score_report
+def _report(archive: Archive, model: "RegisteredModel", scored: "list[ScoredMosaic]") -> str:
+    from services.report.defect_scores import write_score_report
 
-    path = write_score_report(archive, model, scored, seed=settings.seed)
+    path = write_score_report(archive, model, scored)
     return str(path)

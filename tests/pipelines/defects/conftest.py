@@ -40,11 +40,11 @@ def make_lattice():
 
 @pytest.fixture(scope="session")
 def clean_lattice():
-    """Patches of four images without any defect, at a good dose."""
-    return lattice_patches(4, {}, snr=4.0)[0]
+    """Patches of three images without any defect, at a good dose."""
+    return lattice_patches(3, {}, snr=4.0)[0]
 
 
 @pytest.fixture(scope="session")
 def vacancies():
-    """Patches of six images with a vacancy each, at a good dose."""
-    return lattice_patches(6, {"vacancy": 1}, snr=4.0, seed=6)[0]
+    """Patches of three small images with a vacancy each, at a good dose."""
+    return lattice_patches(3, {"vacancy": 1}, snr=4.0, size_px=192, seed=6)[0]

@@ -17,13 +17,13 @@ from pipelines.records import Window
 def quick(name):
     detector = get_detector(name)
     has_steps = "n_steps" in {field.name for field in fields(detector)}
-    return replace(detector, n_steps=3) if has_steps else detector
+    return replace(detector, n_steps=2) if has_steps else detector
 
 
 @pytest.fixture(scope="module", autouse=True)
 def few_steps():
-    before, features.STEPS = features.STEPS, 3
-    features.learn_features.__kwdefaults__["n_steps"] = 3
+    before, features.STEPS = features.STEPS, 2
+    features.learn_features.__kwdefaults__["n_steps"] = 2
     yield
     features.STEPS = before
     features.learn_features.__kwdefaults__["n_steps"] = before
@@ -82,26 +82,23 @@ def test_the_order_of_patches_changes_no_score(fitted, vacancies, rng, name):
     assert shuffled == pytest.approx(detector.score(model, vacancies)[order], rel=1e-4, abs=1e-4)
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if draws_maps(get_detector(name))])
+@pytest.mark.parametrize("name", ["patch-core", "padim", "pseudo-defects", "fourier"])
 def test_a_windows_map_is_a_piece_of_the_whole_map(fitted, vacancies, name):
+    """The lattice's own, which needs a wider window, is in test_flow."""
     detector, model = fitted[name]
     own = vacancies.take(vacancies.images == "image-0")
     image = assemble(own)
-    shape = image.shape
     survey = detector.survey(model, own.pixels)
-    whole = detector.score_map(model, survey, image, Window(0, 0, *shape), shape)
+    whole = detector.score_map(model, survey, image, Window(0, 0, *image.shape), image.shape)
 
-    core = Window(128, 64, 192, 256)
-    window = core.grown(detector.halo_px(survey) + model.patch_px, shape)
-    part = detector.score_map(model, survey, image[window.slices], window, shape)
+    window = Window(0, 0, 64, 64).grown(detector.halo_px(survey) + model.patch_px, image.shape)
+    part = detector.score_map(model, survey, image[window.slices], window, image.shape)
 
-    inside = part[core.y0 - window.y0 :, core.x0 - window.x0 :][: core.shape[0], : core.shape[1]]
-    expected = whole[core.slices]
     if name == "fourier":
         # Its transform knows where a window ends; what is left of that must be small.
-        assert np.abs(inside - expected).mean() < 0.2 * expected.std()
+        assert np.abs(part[:64, :64] - whole[:64, :64]).mean() < 0.2 * whole.std()
     else:
-        assert np.allclose(inside, expected, atol=2e-2)
+        assert np.allclose(part[:64, :64], whole[:64, :64], atol=1e-4)
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS if draws_maps(get_detector(name))])

@@ -4,22 +4,21 @@ import pytest
 from cluster.resources import ActorPool
 from pipelines.defects.catalogue import get_detector
 from pipelines.defects.model import fit_detector, write_defect_model
-from pipelines.defects.patches import assemble
 from pipelines.defects.work import Job, WindowScorer, plan_jobs, score_here
 from pipelines.mosaic.ome_zarr import write_mosaic
 from pipelines.records import Window
+from pipelines.simulation.honeycomb_image import Imaging, simulate_lattice
 
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory, clean_lattice):
-    """Two mosaics, and a lattice detector in a folder."""
+    """A mosaic that is wide enough for windows not to see all of it, and a lattice detector."""
     folder = tmp_path_factory.mktemp("scene")
     detector = get_detector("lattice")
     write_defect_model(folder / "model", fit_detector(detector, clean_lattice, seed=0))
-    for i in (0, 1):
-        image = assemble(clean_lattice.take(clean_lattice.images == f"image-{i}"))
-        write_mosaic(folder / f"m{i}.ome.zarr", image.astype(np.uint16), pixel_size_nm=0.02)
-    return folder / "model", sorted(folder.glob("*.ome.zarr"))
+    image = simulate_lattice((192, 640), {"vacancy": 2}, Imaging(snr=4.0), seed=7, index=0).grey
+    write_mosaic(folder / "wide.ome.zarr", image, pixel_size_nm=0.02)
+    return folder / "model", [folder / "wide.ome.zarr"]
 
 
 def as_dict(scored):
@@ -32,7 +31,7 @@ def test_cores_of_any_size_give_the_same_scores(scene):
     parts = list(score_here(model, plan_jobs(paths, core_px=128), stride_px=64))
 
     for path in map(str, paths):
-        expected = whole[path, Window(0, 0, 256, 256)]
+        expected = whole[path, Window(0, 0, 192, 640)]
         own = [each.found for each in parts if each.job.path == path]
         origins = np.concatenate([found.origins_yx for found in own])
         order = np.lexsort((origins[:, 1], origins[:, 0]))
