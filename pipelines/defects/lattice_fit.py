@@ -73,8 +73,8 @@ def find_waves(images: Floats) -> Waves:
     allowed = (radius >= 1 / LONGEST_PX) & (radius <= 1 / SHORTEST_PX)
     # Of the two opposite ones on the axis one is enough.
     allowed &= (fx > 0) | (fy > 0)
-    # As wide as the main lobe of a piece's window.
-    lobe = 2 * (2 * padded // edge) + 1
+    # Half as wide as the main lobe of a piece's window: two waves may be as near as that.
+    lobe = 2 * (padded // edge) + 1
     peaks = (power == maximum_filter(power, lobe, mode="wrap")) & allowed
     peaks &= power > _stands_out(n_pieces, edge)
     rows, columns = np.nonzero(peaks)

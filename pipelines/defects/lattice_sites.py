@@ -21,6 +21,11 @@ _DEFAULT_SD_PX = 2.0
 #: Spots and blobs are looked for at these multiples of an atom's width.
 _WIDER = {3: 1.0, 4: 2.5}
 _TRUNCATE = 3.5
+#: An atom of a lattice stands out by at least this share of the strongest deviation: in a
+#: honeycomb of long waves alone holes are twice as deep as atoms are high.
+_STRONG = 0.4
+#: A site rises above its surroundings by at least this share of what is usual.
+_RISE = 0.5
 #: Of the spots in a square of this width only the highest counts.
 _TOP_PX = 5
 #: Edge of the part of a lattice that shows what its atoms look like.
@@ -31,11 +36,22 @@ _FEWEST_SITES = 6
 
 @dataclass(frozen=True)
 class Shape:
-    """What atoms of an image look like: sign, width, and distance of neighbours, in pixels."""
+    """What atoms of an image look like.
+
+    Attributes
+    ----------
+    sign : int
+        1 if they are bright, -1 if they are dark.
+    sd_px, spacing_px : float
+        Width of an atom, and distance of neighbours; 0 where there is no lattice.
+    rise : float
+        How far a site rises above its surroundings at least, in grey levels.
+    """
 
     sign: int
     sd_px: float
     spacing_px: float
+    rise: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -69,7 +85,10 @@ def learn_shape(perfect: Floats) -> Shape:
     """Learn sign, width and distance of atoms from a perfect lattice (H, W)."""
     # A part shows it all.
     perfect = perfect[:_ENOUGH_PX, :_ENOUGH_PX]
-    bright, dark = _extremes(perfect), _extremes(-perfect)
+    level = perfect - perfect.mean()
+    # A few waves also ripple between sharp atoms: only what is about as strong as they counts.
+    strong = _STRONG * float(np.abs(level).max())
+    bright, dark = _marked(level, strong), _marked(-level, strong)
     # A honeycomb has two atoms for every hole.
     sign = 1 if len(bright) >= len(dark) else -1
     sites = bright if sign > 0 else dark
@@ -89,7 +108,8 @@ def learn_shape(perfect: Floats) -> Shape:
         return float(drawn @ target) / max(float(np.linalg.norm(drawn)), 1e-12)
 
     width = _WIDTHS[int(np.argmax([likeness(width) for width in _WIDTHS]))]
-    return Shape(sign, width * spacing, spacing)
+    rise = _RISE * float(np.median(sign * level[tuple(sites.T)]))
+    return Shape(sign, width * spacing, spacing, rise)
 
 
 def find_oddities(residual: Floats, perfect: Floats, shape: Shape) -> Oddities:
@@ -116,7 +136,7 @@ def find_oddities(residual: Floats, perfect: Floats, shape: Shape) -> Oddities:
     if len(pairs):
         first, second = sites[pairs[:, 0]], sites[pairs[:, 1]]
         together = (matched[tuple(first.T)] + matched[tuple(second.T)]).astype(np.float64)
-        middle = np.round((first + second) / 2).astype(np.int64)
+        middle = _nearest_pixel((first + second) / 2)
         groups.append((1, middle, together))
         kept, turned = _turned(first, second, together, matched)
         groups.append((2, middle[kept], turned))
@@ -156,7 +176,8 @@ def find_sites(perfect: Floats, shape: Shape) -> NDArray[np.int64]:
     """Return where a perfect lattice has its atoms, (N, 2); none where there is no lattice."""
     if not shape.spacing_px:
         return np.empty((0, 2), np.int64)
-    return _extremes(shape.sign * perfect)
+    image = shape.sign * perfect
+    return _marked(image - gaussian_filter(image, 1.5 * shape.spacing_px, truncate=2), shape.rise)
 
 
 def match(residual: Floats, sd_px: float) -> Floats:
@@ -195,13 +216,25 @@ def _turned(
     across = np.stack([-half[:, 1], half[:, 0]], axis=1)
     new, n_ends = np.zeros(len(first)), np.zeros(len(first))
     for side in (1, -1):
-        end = np.round((first + second) / 2 + side * across).astype(np.int64)
+        end = _nearest_pixel((first + second) / 2 + side * across)
         inside = ((end >= 0) & (end < np.array(matched.shape))).all(axis=1)
         new[inside] += matched[tuple(end[inside].T)]
         n_ends += inside
     kept = n_ends > 0
     # Three terms have less noise than four; at the edge they count as much.
     return kept, (new - together)[kept] * np.sqrt(4 / (2 + n_ends[kept]))
+
+
+def _marked(level: Floats, rise: float) -> NDArray[np.int64]:
+    """Return the maxima that rise above their surroundings, which are at 0."""
+    tops = _extremes(level)
+    return tops[level[tuple(tops.T)] > rise]
+
+
+def _nearest_pixel(positions: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Round halves up, wherever a window begins; to even, as NumPy does, would depend on that."""
+    pixels: NDArray[np.int64] = np.floor(positions + 0.5).astype(np.int64)
+    return pixels
 
 
 def _extremes(image: Floats, *, width_px: int = 3) -> NDArray[np.int64]:

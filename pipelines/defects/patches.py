@@ -157,10 +157,11 @@ def cut(image: NDArray[np.generic], origins_yx: NDArray[np.int64], patch_px: int
 
 
 def assemble(patches: Patches) -> Floats | None:
-    """Put the patches of one image together again; None if they leave gaps or are too scattered."""
+    """Put the patches of one image together again; None if they leave gaps or are scattered."""
     edge, first = patches.edge_px, patches.origins_yx.min(axis=0)
     shape = patches.origins_yx.max(axis=0) - first + edge
-    if len(patches) < 2 or shape.prod() > len(patches) * edge**2:
+    n_places = len(np.unique(patches.origins_yx, axis=0))
+    if len(patches) < 2 or n_places < len(patches) or shape.prod() > len(patches) * edge**2:
         return None
     image = np.full(shape, np.nan, np.float32)
     for pixels, (y, x) in zip(patches.pixels, patches.origins_yx - first, strict=True):

@@ -80,8 +80,10 @@ class WindowScorer:
             return {}
         windows = np.stack([batch[name] for name in ("y0", "x0", "y1", "x1")], axis=1)
         rows = zip(batch["job"], batch["path"], windows, strict=True)
-        done = [(int(i), self.score(Job(str(path), Window(*map(int, w))))) for i, path, w in rows]
-        return {name: [to_row(i, each)[name] for i, each in done] for name in _COLUMNS}
+        done = [
+            to_row(int(i), self.score(Job(str(path), Window(*map(int, w))))) for i, path, w in rows
+        ]
+        return {name: [row[name] for row in done] for name in _COLUMNS}
 
     def _open(self, path: str) -> tuple[Mosaic, Target]:
         if path not in self._mosaics:

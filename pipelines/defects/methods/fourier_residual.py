@@ -4,11 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import fft2, ifft2, next_fast_len
 from scipy.ndimage import gaussian_filter
 
 from pipelines.defects.lattice_fit import Floats, Waves, find_waves
 from pipelines.defects.model import DefectModel, Diet, Watch
-from pipelines.defects.patches import Patches
+from pipelines.defects.patches import Patches, assemble
+from pipelines.defects.windows import pool
 from pipelines.records import Window
 
 #: Width of the residual's smoothing, in pixels.
@@ -31,7 +33,7 @@ class FourierSurvey:
 class FourierResidual:
     """Energy that is left without the lattice's peaks; no training.
 
-    A window's edges wrap around in the transform, which leaves false residuals there.
+    Near an edge bands of the spectrum are less sharp, which leaves some of the lattice there.
     """
 
     name: str = "fourier"
@@ -48,10 +50,16 @@ class FourierResidual:
         scores = np.empty(len(patches))
         for name in np.unique(patches.images):
             rows = np.flatnonzero(patches.images == name)
-            survey = self.survey(model, patches.pixels[rows])
-            for row in rows:
-                oddness = _oddness(patches.pixels[row], survey)
-                scores[row] = np.quantile(oddness, self.quantile)
+            own = patches.take(rows)
+            image = assemble(own)
+            if image is None:
+                survey = self.survey(model, own.pixels)
+                odd = np.stack([_oddness(each, survey) for each in own.pixels])
+                scores[rows] = np.quantile(odd.reshape(len(odd), -1), self.quantile, axis=1)
+            else:
+                oddness = _oddness(image, self.survey(model, image[None]))
+                origins = own.origins_yx - own.origins_yx.min(axis=0)
+                scores[rows] = pool(oddness, origins, own.edge_px, self.quantile)
         return scores
 
     def survey(self, model: DefectModel, pieces: Floats) -> FourierSurvey:
@@ -83,13 +91,25 @@ def _oddness(image: Floats, survey: FourierSurvey) -> Floats:
 
 
 def _residual(image: Floats, waves: Waves) -> Floats:
-    """Take peaks and uneven light out of an image, and smooth what is left."""
-    fy = np.fft.fftfreq(image.shape[0])[:, None]
-    fx = np.fft.rfftfreq(image.shape[1])[None, :]
-    keep = np.ones((image.shape[0], image.shape[1] // 2 + 1))
-    for y, x in [(0.0, 0.0), *waves.frequencies_yx, *-waves.frequencies_yx]:
-        keep *= 1 - np.exp(-((fy - y) ** 2 + (fx - x) ** 2) * (NOTCH_OF_PX**2 / 2))
-    left = np.fft.irfft2(np.fft.rfft2(image) * keep, s=image.shape)
+    """Take uneven light and waves out of an image, and smooth what is left.
+
+    Each is a narrow band of the spectrum. The image is padded with nothing, and near its edge a
+    band is divided by the share of its kernel that lies inside.
+    """
+    padded = tuple(next_fast_len(size + round(NOTCH_OF_PX)) for size in image.shape)
+    fy, fx = np.fft.fftfreq(padded[0])[:, None], np.fft.fftfreq(padded[1])[None, :]
+
+    def band(spectrum: NDArray[np.complex128], y: float, x: float) -> NDArray[np.float64]:
+        passed = np.exp(-((fy - y) ** 2 + (fx - x) ** 2) * (NOTCH_OF_PX**2 / 2))
+        cut_out: NDArray[np.float64] = ifft2(spectrum * passed).real
+        return cut_out[: image.shape[0], : image.shape[1]]
+
+    inside = band(fft2(np.ones(image.shape), s=padded), 0.0, 0.0)
+    left = image - band(fft2(image.astype(np.float64), s=padded), 0.0, 0.0) / inside
+    spectrum = fft2(left, s=padded)
+    for y, x in waves.frequencies_yx:
+        # The opposite frequency has the same real part.
+        left = left - 2 * band(spectrum, y, x) / inside
     smooth: Floats = gaussian_filter(left, SMOOTH_PX).astype(np.float32)
     return smooth
 

@@ -22,7 +22,7 @@ from pipelines.defects.lattice_sites import (
     standardise,
 )
 from pipelines.defects.model import DefectModel, Diet, Watch
-from pipelines.defects.patches import Patches, assemble, cut
+from pipelines.defects.patches import Patches, assemble, cut, plan_grid
 from pipelines.records import Window
 
 #: How the false alarms are shared among `CHANNELS`. Sites get most: a missing atom shows in one
@@ -35,7 +35,7 @@ NOWHERE = -10.0
 #: A guess from theory counts as much as so many normal patches.
 _PRIOR_N = 200
 #: Pieces that are enough to learn an image's waves and noise from.
-_PIECES_N = 24
+_PIECES_N, _PIECE_PX = 24, 256
 
 
 @dataclass(frozen=True)
@@ -78,12 +78,13 @@ class LatticeSites:
         scores = np.full(len(patches), NOWHERE)
         for rows in _by_image(patches):
             own = patches.take(rows)
-            survey = survey_image(own.pixels)
             image = assemble(own)
             if image is None:
+                survey = survey_image(own.pixels)
                 found = [_combine(model, each) for each in _odd(survey, own.pixels)]
                 scores[rows] = [each.max(initial=NOWHERE) for each in found]
             else:
+                survey = survey_image(_pieces(image))
                 whole = Window(0, 0, *image.shape)
                 oddness = self.score_map(model, survey, image, whole, whole.shape)
                 origins = own.origins_yx - own.origins_yx.min(axis=0)
@@ -114,7 +115,8 @@ class LatticeSites:
 
     def halo_px(self, survey: LatticeSurvey) -> int:
         """Return the width of a block and of the widest filter."""
-        return survey.waves.block_px + int(np.ceil(10 * survey.shape.sd_px)) + 8
+        shape = survey.shape
+        return survey.waves.block_px + int(np.ceil(10 * shape.sd_px + 4 * shape.spacing_px)) + 8
 
 
 def survey_image(pieces: Floats) -> LatticeSurvey:
@@ -126,6 +128,14 @@ def survey_image(pieces: Floats) -> LatticeSurvey:
     residuals = chosen - perfect
     found = [find_oddities(r, p, shape) for r, p in zip(residuals, perfect, strict=True)]
     return LatticeSurvey(waves, shape, learn_noise(list(residuals), found, shape))
+
+
+def _pieces(image: Floats) -> Floats:
+    """Cut an image into pieces that show more of the lattice than a patch does."""
+    edge = min(_PIECE_PX, *image.shape)
+    return cut(
+        image, plan_grid((image.shape[0], image.shape[1]), patch_px=edge, stride_px=edge), edge
+    )
 
 
 def _by_image(patches: Patches) -> list[NDArray[np.int64]]:
