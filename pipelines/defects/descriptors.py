@@ -30,8 +30,11 @@ def describe(pixels: Floats) -> NDArray[np.float64]:
     normalised = normalise(pixels)
     parts = []
     for width in _WIDTHS_PX:
-        blurred = gaussian_filter(normalised, (0, width, width)).reshape(len(pixels), -1)
-        parts.append(np.quantile(blurred, _RANKS, axis=1).T)
+        blurred = gaussian_filter(normalised, (0, width, width))
+        # Near the edge a blur depends on where the lattice is cut off.
+        edge = min(int(2 * width), pixels.shape[1] // 4)
+        inner = blurred[:, edge : blurred.shape[1] - edge, edge : blurred.shape[2] - edge]
+        parts.append(np.quantile(inner.reshape(len(pixels), -1), _RANKS, axis=1).T)
     return np.concatenate(parts, axis=1)
 
 

@@ -228,7 +228,8 @@ def _turned(
 def _marked(level: Floats, rise: float) -> NDArray[np.int64]:
     """Return the maxima that rise above their surroundings, which are at 0."""
     tops = _extremes(level)
-    return tops[level[tuple(tops.T)] > rise]
+    marked: NDArray[np.int64] = tops[level[tuple(tops.T)] > rise]
+    return marked
 
 
 def _nearest_pixel(positions: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -35,7 +35,8 @@ def tables(results: dict[str, Any]) -> str:
     if doses:
         head = [f"SNR {found['snr']:g}" for found in doses]
         lines += [
-            "Recall in per cent at 1 % false positives; 95 % intervals over images in brackets.",
+            "Recall in per cent at 1 % false positives; in brackets 95 % intervals over images, or "
+            "numbers where there is no spread.",
             "",
             "| detector | defect | " + " | ".join(head) + " |",
             "| --- | --- |" + " --- |" * len(doses),
@@ -44,7 +45,7 @@ def tables(results: dict[str, Any]) -> str:
             rows = [found["methods"].get(method) for found in doses]
             if any(rows):
                 for kind in KINDS:
-                    said = " | ".join(cell(row and row["recall"].get(kind)) for row in rows)
+                    said = " | ".join(recall_cell(row, kind) for row in rows)
                     lines.append(f"| {method} | {kind} | {said} |")
         lines += [
             "",
@@ -78,6 +79,15 @@ def tables(results: dict[str, Any]) -> str:
         f"{newest['at']}, {facts['cores']} cores of {facts['processor']}, no GPU.",
     ]
     return "\n".join(lines)
+
+
+def recall_cell(row: dict[str, Any] | None, kind: str) -> str:
+    """Write a recall; where drawing images anew cannot change it, how many of how many it is."""
+    found = (row or {}).get("recall", {}).get(kind)
+    if found and found["low"] == found["high"]:
+        n = row["n"][kind]
+        return f"{100 * found['value']:.0f} ({round(n * found['value'])} of {n})"
+    return cell(found)
 
 
 def cell(found: dict[str, float] | None, factor: float = 100) -> str:
