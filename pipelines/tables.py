@@ -201,6 +201,27 @@ NIGHTS = pa.schema(
     ]
 )
 
+#: One row per defect that a detector found. ``kind`` is that of a known defect at this place, null
+#: where none is known. Positions are those of the oddest pixel, or of the middle of a patch.
+DEFECTS = pa.schema(
+    [
+        ("defect_id", _STR),
+        ("mosaic", _STR),
+        ("y_px", _F64),
+        ("x_px", _F64),
+        ("size_px", _F64),
+        ("size_nm", _F64),
+        ("kind", _STR),
+        ("score", _F64),
+        ("threshold", _F64),
+        ("method", _STR),
+        ("model_uri", _STR),
+        ("mosaic_digest", _STR),
+        ("label_digest", _STR),
+        ("run_id", _STR),
+    ]
+)
+
 SCHEMAS: Mapping[str, pa.Schema] = {
     "particles": PARTICLES,
     "labels": LABELS,
@@ -210,6 +231,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     "predictions": PREDICTIONS,
     "trials": TRIALS,
     "nights": NIGHTS,
+    "defects": DEFECTS,
 }
 
 

@@ -34,6 +34,7 @@ VERBS: dict[str, tuple[str, str]] = {
         "label versions: compare, export, go back, check",
     ),
     "trust": ("services.verbs.trust", "labels that a person checked: draw, enter, count"),
+    "defects": ("services.verbs.defects", "find defects in lattices and surfaces"),
     "sweep": ("services.verbs.sweep", "methods against error rates and seeds: table and figures"),
     "run": ("services.verbs.run", "the main job: ingest to report"),
     "relabel": ("services.verbs.relabel", "the nightly job: what is new; promote if better"),

@@ -1,0 +1,54 @@
+"""Score mosaics on Ray: a stream of cores; pixels are read by the actors themselves."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import ray.data
+
+from cluster.resources import ActorPool
+from pipelines.defects.work import Job, Scored, WindowScorer, from_row
+
+#: Blocks of jobs per actor: enough that none is idle long while another ends its last.
+BLOCKS_PER_ACTOR = 8
+
+
+def score_on_ray(
+    model_folder: Path, jobs: Sequence[Job], *, stride_px: int, pool: ActorPool
+) -> Iterator[Scored]:
+    """Score cores of mosaics on a connected Ray, in any order.
+
+    Parameters
+    ----------
+    model_folder : Path
+        The model; all workers must see it, and the mosaics.
+    jobs : sequence of Job
+        From `pipelines.defects.work.plan_jobs`.
+    stride_px : int
+        Distance of patches.
+    pool : ActorPool
+        What to use; no more of it than there are blocks.
+
+    Yields
+    ------
+    scored : Scored
+        One per job.
+    """
+    per_block = max(1, len(jobs) // (BLOCKS_PER_ACTOR * pool.size))
+    rows = [
+        {"job": i, "path": job.path, **dict(zip(("y0", "x0", "y1", "x1"), job.core, strict=True))}
+        for i, job in enumerate(jobs)
+    ]
+    # A block is a few numbers, and one batch: cores of a mosaic stay together.
+    blocks = [pa.Table.from_pylist(rows[i : i + per_block]) for i in range(0, len(rows), per_block)]
+    pool = ActorPool(min(pool.size, len(blocks)), num_cpus=pool.num_cpus, num_gpus=pool.num_gpus)
+    results = ray.data.from_arrow(blocks).map_batches(
+        WindowScorer,
+        fn_constructor_kwargs={"model_folder": str(model_folder), "stride_px": stride_px},
+        batch_size=None,
+        batch_format="numpy",
+        **pool.options(),
+    )
+    for batch in results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+        for row in batch.to_pylist():
+            yield from_row(jobs[row["job"]], row)

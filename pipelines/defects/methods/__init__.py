@@ -1,0 +1,1 @@
+"""One file per detector: ``fit(patches, ...) -> model`` and ``score(model, patches)``."""

@@ -1,0 +1,1 @@
+"""Defects in an archive: what is read, how scores are kept, and what models are made from."""

@@ -1,0 +1,98 @@
+"""The README's tables of defects, from what `bench_defects` measured."""
+
+from typing import Any
+
+from tests.benchmarks.defect_images import KINDS
+
+#: Detectors in the order of the tables.
+UNTRAINED = ("lattice", "fourier", "blur-maximum")
+TRAINED = ("patch-core", "padim", "pseudo-defects")
+REPAIRED = ("one-class-svm", "isolation-forest", "dense-net", "autoencoder")
+PUBLISHED = (
+    "one-class-svm-published",
+    "isolation-forest-published",
+    "dense-net-published",
+    "autoencoder-published",
+)
+
+
+def by_dose(results: dict[str, Any]) -> list[dict[str, Any]]:
+    """Gather what was measured at each dose, the lowest first."""
+    doses: dict[float, dict[str, Any]] = {}
+    for name, result in results.items():
+        if name.startswith("snr-"):
+            found = result["found"]
+            dose = doses.setdefault(found["snr"], {"snr": found["snr"], "methods": {}})
+            dose["prevalence"] = found["prevalence"]
+            dose["methods"] |= found["methods"]
+    return [doses[snr] for snr in sorted(doses)]
+
+
+def tables(results: dict[str, Any]) -> str:
+    """Write the README's tables."""
+    lines: list[str] = []
+    doses = by_dose(results)
+    if doses:
+        head = [f"SNR {found['snr']:g}" for found in doses]
+        lines += [
+            "Recall in per cent at 1 % false positives; in brackets 95 % intervals over images, or "
+            "numbers where there is no spread.",
+            "",
+            "| detector | defect | " + " | ".join(head) + " |",
+            "| --- | --- |" + " --- |" * len(doses),
+        ]
+        for method in (*UNTRAINED, *TRAINED, *REPAIRED, *PUBLISHED):
+            rows = [found["methods"].get(method) for found in doses]
+            if any(rows):
+                for kind in KINDS:
+                    said = " | ".join(recall_cell(row, kind) for row in rows)
+                    lines.append(f"| {method} | {kind} | {said} |")
+        lines += [
+            "",
+            "Area under precision over recall, vacancies, divacancies and Stone-Wales together; "
+            f"{100 * doses[0]['prevalence']:.1f} % of patches hold a defect.",
+            "",
+            "| detector | " + " | ".join(head) + " |",
+            "| --- |" + " --- |" * len(doses),
+        ]
+        for method in (*UNTRAINED, *TRAINED, *REPAIRED, *PUBLISHED):
+            rows = [found["methods"].get(method) for found in doses]
+            if any(rows):
+                said = " | ".join(cell(row and row["pr_auc"]["structural"], 1) for row in rows)
+                lines.append(f"| {method} | {said} |")
+    if "published" in results:
+        lines += [
+            "",
+            "The published setting again, on simulated images: few of them, all defects in three "
+            "that are brighter. Areas (ROC, PR) by a random split of patches and on unseen images.",
+            "",
+            "| detector | ROC random | ROC unseen | PR random | PR unseen |",
+            "| --- | --- | --- | --- | --- |",
+        ]
+        for method, areas in results["published"]["found"]["methods"].items():
+            values = [areas[s][a] for a in ("roc", "pr") for s in ("random", "unseen")]
+            lines.append(f"| {method} | " + " | ".join(f"{v:.2f}" for v in values) + " |")
+    newest = max(results.values(), key=lambda found: found["at"])
+    facts = newest["machine"]
+    lines += [
+        "",
+        f"{newest['at']}, {facts['cores']} cores of {facts['processor']}, no GPU.",
+    ]
+    return "\n".join(lines)
+
+
+def recall_cell(row: dict[str, Any] | None, kind: str) -> str:
+    """Write a recall; where drawing images anew cannot change it, how many of how many it is."""
+    found = (row or {}).get("recall", {}).get(kind)
+    if found and found["low"] == found["high"]:
+        n = row["n"][kind]
+        return f"{100 * found['value']:.0f} ({round(n * found['value'])} of {n})"
+    return cell(found)
+
+
+def cell(found: dict[str, float] | None, factor: float = 100) -> str:
+    if not found:
+        return "-"
+    form = ".0f" if factor == 100 else ".3f"
+    value, low, high = (f"{factor * found[key]:{form}}" for key in ("value", "low", "high"))
+    return f"{value} ({low} to {high})"
