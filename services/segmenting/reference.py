@@ -101,6 +101,9 @@ def resolve_all(
     methods: dict[Resolved, list[str]] = {}
     choices: dict[str, Choice] = {}
     known: dict[str, Resolved] = {}
+    if method != AUTO:
+        # A slip in the name is told even where there is nothing to segment.
+        known[method] = resolve(archive, method, tracking_uri=tracking_uri)
     for info in infos:
         wanted = method
         if method == AUTO:

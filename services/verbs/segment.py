@@ -104,9 +104,9 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
     from services.trust.entry import carry_trusted
 
     names = [name for name in archive.mosaic_names() if fnmatchcase(name, settings.mosaic)]
+    methods = _resolve(archive, settings, names)
     if not names:
         raise ArchiveError(f"archive {archive.root} holds no mosaic to segment")
-    methods = _resolve(archive, settings, names)
     # All is planned, and refused, before anything begins.
     plans = [_plan(archive, settings, method, chosen) for method, chosen in methods.items()]
     entries, workers = _segment(archive, settings, plans)
