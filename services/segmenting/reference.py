@@ -7,6 +7,7 @@ from pathlib import Path
 from pipelines.archive import Archive
 from pipelines.errors import SettingsError
 from pipelines.mosaic.ome_zarr import MosaicInfo
+from pipelines.segmentation.method import load_method
 from services.segmenting.choice import Choice, choose
 
 LEARNED, AUTO = "learned", "auto"
@@ -104,6 +105,7 @@ def resolve_all(
     if method != AUTO:
         # A slip in the name is told even where there is nothing to segment.
         known[method] = resolve(archive, method, tracking_uri=tracking_uri)
+        load_method(known[method].method)
     for info in infos:
         wanted = method
         if method == AUTO:
