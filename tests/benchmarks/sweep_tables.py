@@ -24,7 +24,8 @@ def main() -> None:
     for folder in sys.argv[1:]:
         rows = read_rows(open_archive(Path(folder)), "trials").to_pylist()
         for preset in sorted({row["preset"] for row in rows}):
-            results[preset] = summarise([row for row in rows if row["preset"] == preset])
+            found = summarise([row for row in rows if row["preset"] == preset])
+            results[preset] = merged(results.get(preset), found)
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     text = README.read_text()
     head, _, rest = text.partition(BEGIN)
@@ -61,6 +62,21 @@ def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+#: What two sweeps must share to stand in one table.
+TERMS = ("noise", "n_train", "n_test", "n_epochs")
+
+
+def merged(before: dict[str, Any] | None, found: dict[str, Any]) -> dict[str, Any]:
+    """Keep the methods of an earlier sweep at the same terms that were not run anew."""
+    if before is None or any(before[term] != found[term] for term in TERMS):
+        return found
+    left = {name: cells for name, cells in before["cells"].items() if name not in found["cells"]}
+    if not left:
+        return found
+    since = before.get("since", before["at"])
+    return {**found, "since": since, "cells": {**found["cells"], **left}}
+
+
 def means(rows: list[dict[str, Any]]) -> dict[str, float]:
     """Average what else is worth knowing of trials, where they have it."""
     found = {}
@@ -84,7 +100,7 @@ def tables(results: dict[str, Any]) -> str:
         rates = sorted({float(rate) for cells in found["cells"].values() for rate in cells})
         lines += [
             f"`{preset}`: {found['noise']}, {found['n_train']:,} particles to train on, "
-            f"{found['n_test']:,} to test on, {found['n_epochs']} epochs; {found['at']}, "
+            f"{found['n_test']:,} to test on, {found['n_epochs']} epochs; {when(found)}, "
             f"{found['machine']['cores']} cores of {found['machine']['processor']}, no GPU.",
             "",
             "| method | " + " | ".join(f"{100 * rate:g} % wrong" for rate in rates) + " |",
@@ -95,6 +111,10 @@ def tables(results: dict[str, Any]) -> str:
             lines.append(f"| {method} | " + " | ".join(said) + " |")
         lines.append("")
     return "\n".join(lines).rstrip()
+
+
+def when(found: dict[str, Any]) -> str:
+    return f"{found['since']} to {found['at']}" if "since" in found else str(found["at"])
 
 
 def cell(found: dict[str, Any] | None) -> str:
