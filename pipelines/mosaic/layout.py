@@ -1,6 +1,7 @@
 """How arrays are cut into chunks and shards, and written."""
 
 import importlib.util
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -16,6 +17,10 @@ from pipelines.records import Window
 #: Level of zstd. On detector noise level 3 takes half as long again and saves nothing.
 IMAGE_ZSTD_LEVEL = 1
 INSTANCES_ZSTD_LEVEL = 1
+
+_FAST = {"codec_pipeline.path": "zarrs.ZarrsCodecPipeline", "threading.max_workers": 1}
+_PLAIN = {"codec_pipeline.path": "zarr.core.codec_pipeline.BatchedCodecPipeline"}
+_CHOOSING = threading.RLock()
 
 
 def plan_storage(
@@ -77,15 +82,17 @@ def open_array(path: Path, *, writable: bool = False) -> zarr.Array[Any]:
 
 
 @contextmanager
-def codec_engine() -> Iterator[None]:
+def codec_engine(*, fast: bool = True) -> Iterator[None]:
     """Choose how arrays that are opened in this context code their chunks.
 
     With the optional ``zarrs`` (extra ``fast``) arrays are written about three and read two
     times as fast, with equal results; on one thread, since there is a process per core already.
-    An array keeps its engine, so nothing changes for others in this process.
+    An array keeps its engine, so nothing changes for others in this process. What others wrote,
+    such as arrays in Fortran order, needs zarr-python's own engine (``fast=False``).
     """
-    fast = {"codec_pipeline.path": "zarrs.ZarrsCodecPipeline", "threading.max_workers": 1}
-    with zarr.config.set(fast if has_fast_engine() else {}):
+    # Zarr's settings are the whole process's: of two threads that set and put back in turns, the
+    # second would put back what the first had set.
+    with _CHOOSING, zarr.config.set(_FAST if fast and has_fast_engine() else _PLAIN):
         yield
 
 

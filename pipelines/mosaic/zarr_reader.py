@@ -15,6 +15,7 @@ import zarr
 from numpy.typing import NDArray
 
 from pipelines.errors import MosaicError
+from pipelines.mosaic.layout import codec_engine
 from pipelines.mosaic.pixel_size import PixelSize, in_nm, make
 from pipelines.mosaic.raw_image import (
     BEST_MODERN_RATIO,
@@ -98,7 +99,8 @@ class Plane:
 def open_plane(path: Path, axes: tuple[str, ...]) -> Plane:
     """Open an array whose codecs are known to be harmless."""
     _check_codecs(path)
-    return Plane(zarr.open_array(str(path), mode="r"), axes)
+    with codec_engine(fast=False):
+        return Plane(zarr.open_array(str(path), mode="r"), axes)
 
 
 def read_json_attributes(path: Path) -> dict[str, Any]:

@@ -1,8 +1,11 @@
+import threading
+
 import numpy as np
 import pytest
+import zarr
 
 from pipelines.mosaic import layout
-from pipelines.mosaic.layout import create_array, open_array, plan_storage
+from pipelines.mosaic.layout import codec_engine, create_array, open_array, plan_storage
 
 
 @pytest.fixture(params=["zarr-python", "zarrs"])
@@ -78,3 +81,28 @@ def test_a_small_image_is_not_padded_to_a_large_shard(shape, chunk, shard):
 def test_a_shard_that_cannot_be_cut_into_chunks_is_refused():
     with pytest.raises(ValueError, match="shard_px=1000, chunk_px=512"):
         plan_storage((9000, 9000), chunk_px=512, shard_px=1000)
+
+
+def test_two_threads_that_choose_an_engine_at_once_leave_the_setting_as_it_was():
+    before = zarr.config.get("codec_pipeline.path")
+    entered, may_leave = threading.Event(), threading.Event()
+
+    def choose():
+        with codec_engine():
+            entered.set()
+            may_leave.wait(10)
+
+    other = threading.Thread(target=choose)
+    with codec_engine():
+        other.start()
+        # Without turns it enters here, and puts back what it found.
+        entered.wait(0.2)
+    may_leave.set()
+    other.join()
+
+    assert zarr.config.get("codec_pipeline.path") == before
+
+
+def test_what_others_wrote_is_read_by_the_plain_engine():
+    with codec_engine(), codec_engine(fast=False):
+        assert zarr.config.get("codec_pipeline.path").startswith("zarr.core")
