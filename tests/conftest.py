@@ -1,5 +1,6 @@
 import os
 import re
+import signal
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -9,6 +10,11 @@ os.environ |= {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS")
 
 import numpy as np
 import pytest
+
+# Where the tests were begun in the background Ctrl-C is ignored, and so would it be by every
+# command that they begin, also by those that a test interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 #: Fixtures of the session that are made once in the whole run: their files share one process.
 MADE_ONCE = ("embedded_ray", "trained_hands")
