@@ -14,7 +14,7 @@ import pytest
 
 Tessera = Callable[..., subprocess.CompletedProcess[str]]
 #: How long anything may take that a story waits for; nothing is measured against it.
-PATIENCE_S = 120.0
+PATIENCE_S = 240.0
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +28,7 @@ def tessera(own_home: Path) -> Tessera:
             [*prefix, *_command(arguments)],
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=600,
             cwd=own_home,
             env={**os.environ, **{name: str(value) for name, value in environment.items()}},
         )
