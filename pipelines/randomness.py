@@ -52,10 +52,18 @@ def hash_to_unit(ids: NDArray[np.int64], seed: int, *keys: str | int) -> NDArray
         What the numbers are for; other keys give numbers that know nothing of these.
     """
     salt = generator(seed, *keys).integers(2**64, dtype=np.uint64)
-    # The finalizer of SplitMix64 (Steele et al. 2014), which scrambles one to one.
-    mixed = (ids.astype(np.uint64) ^ salt) + np.uint64(0x9E3779B97F4A7C15)
+    return to_unit(mix(ids.astype(np.uint64) ^ salt))
+
+
+def to_unit(values: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """Turn 64 random bits into numbers of at least 0 and below 1."""
+    unit: NDArray[np.float64] = (values >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return unit
+
+
+def mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Scramble 64-bit numbers one to one (the finalizer of SplitMix64, Steele et al. 2014)."""
+    mixed = values + np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed ^= mixed >> np.uint64(31)
-    unit: NDArray[np.float64] = (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53
-    return unit
+    return mixed ^ (mixed >> np.uint64(31))

@@ -15,8 +15,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipelines.randomness import generator
-from pipelines.training.splits import mix, to_unit
+from pipelines.randomness import generator, mix, to_unit
 
 _NOISE_EDGE_PX = 256
 #: Random numbers that one sample takes.

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pipelines.errors import SettingsError
-from pipelines.randomness import generator
+from pipelines.randomness import hash_to_unit
 
 #: The roles, as indices into this tuple: noisy labels to learn from; noisy labels to choose by;
 #: trusted labels, for methods that spend some; truth, touched once per reported number.
@@ -56,23 +56,3 @@ def split_roles(
     ends = np.cumsum([fractions.test, fractions.clean_small, fractions.select])
     order = np.array([TEST, CLEAN_SMALL, SELECT, TRAIN])
     return order[np.searchsorted(ends, places, side="right")]
-
-
-def hash_to_unit(ids: NDArray[np.int64], seed: int, purpose: str) -> NDArray[np.float64]:
-    """Hash ids to evenly spread numbers of at least 0 and below 1."""
-    salt = generator(seed, purpose).integers(2**64, dtype=np.uint64)
-    return to_unit(mix(ids.astype(np.uint64) ^ salt))
-
-
-def to_unit(values: NDArray[np.uint64]) -> NDArray[np.float64]:
-    """Turn 64 random bits into numbers of at least 0 and below 1."""
-    unit: NDArray[np.float64] = (values >> np.uint64(11)).astype(np.float64) * 2.0**-53
-    return unit
-
-
-def mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Scramble 64-bit numbers one to one (the finalizer of SplitMix64, Steele et al. 2014)."""
-    mixed = values + np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))

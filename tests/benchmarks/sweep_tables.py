@@ -62,6 +62,8 @@ def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+#: Seeds without which no interval over them is shown.
+LEAST_SEEDS = 3
 #: What two sweeps must share to stand in one table.
 TERMS = ("noise", "n_train", "n_test", "n_epochs")
 
@@ -121,8 +123,11 @@ def cell(found: dict[str, Any] | None) -> str:
     if found is None:
         return "-"
     text = f"{100 * found['mean']:.1f}"
-    if found["low"] is None:
+    if found["seeds"] == 1:
         return f"{text} (1 seed)"
+    if found["seeds"] < LEAST_SEEDS:
+        # An interval over two seeds says nothing, and may reach beyond 100.
+        return f"{text} ({found['seeds']} seeds; worst: {100 * found['worst']:.1f})"
     spread = f"{100 * found['low']:.1f} to {100 * found['high']:.1f}"
     return f"{text} ({spread}; worst of {found['seeds']}: {100 * found['worst']:.1f})"
 
