@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipelines.defects.learning import seeded, to_tensor, train
+from pipelines.defects.learning import BATCH_N, seeded, to_tensor, train
 from pipelines.defects.model import Watch
 from pipelines.defects.patches import Patches, turn
 from pipelines.errors import ModelError
@@ -138,6 +138,20 @@ def _stage(n_in: int, n_out: int, *, size: int = 3, stride: int = 1) -> list[nn.
 def places_of(features: Tensor) -> Tensor:
     """Return features (N, F, h, w) as rows, a place each, (N * h * w, F)."""
     return features.permute(0, 2, 3, 1).flatten(0, 2)
+
+
+def sample_places(
+    encoder: "PlaceEncoder", patches: Patches, n_most: int, *, rng: np.random.Generator
+) -> Tensor:
+    """Return the features of at most about ``n_most`` places, from patches drawn at random."""
+    n_patches = max(1, n_most // (patches.edge_px // 4) ** 2)
+    rows = np.sort(rng.permutation(len(patches))[:n_patches])
+    with torch.inference_mode():
+        parts = [
+            places_of(encoder(to_tensor(patches.pixels[rows[start : start + BATCH_N]])))
+            for start in range(0, len(rows), BATCH_N)
+        ]
+    return torch.cat(parts)
 
 
 def to_pixels(values: Tensor, edge_px: int) -> "np.ndarray":

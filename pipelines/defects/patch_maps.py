@@ -1,11 +1,13 @@
 """Maps from detectors that see a patch at a time: patches are laid side by side."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.defects.model import DefectModel
-from pipelines.defects.patches import Floats, cut, plan_grid
+from pipelines.defects.patches import Floats, Patches, cut, plan_grid
 from pipelines.records import Window
 
 _AT_ONCE = 256
@@ -49,14 +51,19 @@ def map_by_patches(
     return scores
 
 
-class PatchMapper:
+class PatchMapper(ABC):
     """What detectors share whose map is made of patches: the maximum is the patch's score."""
 
     quantile: float = 1.0
 
+    @abstractmethod
     def score_pixels(self, model: DefectModel, pixels: Floats) -> Floats:
         """Score every pixel of patches (N, S, S)."""
-        raise NotImplementedError
+
+    def score(self, model: DefectModel, patches: Patches) -> NDArray[np.float64]:
+        """Return the oddest place of each patch."""
+        found = self.score_pixels(model, patches.pixels)
+        return np.asarray(found.max(axis=(1, 2)), np.float64)
 
     def survey(self, model: DefectModel, pieces: Floats) -> None:
         """Learn nothing of a single image."""

@@ -1,5 +1,6 @@
 """What a way of learning from imperfect labels must be able to do; the loop knows no more."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -113,7 +114,7 @@ class TrainingSet:
         return len(self.given_labels)
 
 
-class Method:
+class Method(ABC):
     """A way of learning; each lives in one file of its own and overrides what differs.
 
     Attributes
@@ -199,12 +200,12 @@ class Method:
     def start_epoch(self, epoch: int, n_epochs: int, predict_all: PredictAll) -> None:
         """Prepare for an epoch, 0 to ``n_epochs - 1``; predictions are made only if asked for."""
 
+    @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
         """Return what to minimise: the sum over networks of each one's mean loss.
 
         The networks share no parameters, so the gradient of the sum is each one's own.
         """
-        raise NotImplementedError
 
     def sample_state(self) -> dict[str, Tensor]:
         """Return what is kept per sample, as tensors whose first axis has N entries.

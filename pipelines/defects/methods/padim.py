@@ -4,9 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from pipelines.defects.features import PlaceEncoder, get_features, places_of, to_pixels
+from pipelines.defects.features import (
+    PlaceEncoder,
+    get_features,
+    places_of,
+    sample_places,
+    to_pixels,
+)
 from pipelines.defects.learning import BATCH_N, load_arrays, to_arrays, to_tensor
 from pipelines.defects.model import DefectModel, Diet, Watch
 from pipelines.defects.patch_maps import PatchMapper
@@ -31,24 +36,13 @@ class Padim(PatchMapper):
     def fit(self, patches: Patches, *, seed: int, watch: Watch | None = None) -> DefectModel:
         """Learn features, their mean and covariance."""
         encoder = get_features(self.features, patches, seed=seed, watch=watch)
-        n_patches = max(1, MOST_PLACES // (patches.edge_px // 4) ** 2)
-        rows = np.sort(generator(seed, "padim").permutation(len(patches))[:n_patches])
-        with torch.inference_mode():
-            parts = [
-                places_of(encoder(to_tensor(patches.pixels[rows[start : start + BATCH_N]])))
-                for start in range(0, len(rows), BATCH_N)
-            ]
-        places = torch.cat(parts).double().numpy()
+        rng = generator(seed, "padim")
+        places = sample_places(encoder, patches, MOST_PLACES, rng=rng).double().numpy()
         covariance = np.cov(places, rowvar=False) + RIDGE * np.eye(places.shape[1])
         # Lengths in whitened coordinates are Mahalanobis distances.
         whitening = np.linalg.cholesky(np.linalg.inv(covariance))
         arrays = {**to_arrays(encoder), "mean": places.mean(axis=0), "whitening": whitening}
         return DefectModel(self.name, patches.edge_px, arrays)
-
-    def score(self, model: DefectModel, patches: Patches) -> NDArray[np.float64]:
-        """Return the oddest place of each patch."""
-        found = self.score_pixels(model, patches.pixels)
-        return np.asarray(found.max(axis=(1, 2)), np.float64)
 
     def score_pixels(self, model: DefectModel, pixels: Floats) -> Floats:
         """Return the distance from normal places at every pixel."""

@@ -4,10 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from pipelines.defects.features import PlaceEncoder, get_features, places_of, to_pixels
+from pipelines.defects.features import (
+    PlaceEncoder,
+    get_features,
+    places_of,
+    sample_places,
+    to_pixels,
+)
 from pipelines.defects.learning import BATCH_N, load_arrays, to_arrays, to_tensor
 from pipelines.defects.model import DefectModel, Diet, Watch
 from pipelines.defects.nearest import choose_coreset, nearest
@@ -34,26 +39,14 @@ class PatchCore(PatchMapper):
     def fit(self, patches: Patches, *, seed: int, watch: Watch | None = None) -> DefectModel:
         """Learn features, and choose the places to keep."""
         encoder = get_features(self.features, patches, seed=seed, watch=watch)
-        n_patches = max(1, MOST_PLACES // (patches.edge_px // 4) ** 2)
         rng = generator(seed, "patch-core")
-        rows = np.sort(rng.permutation(len(patches))[:n_patches])
-        with torch.inference_mode():
-            parts = [
-                places_of(encoder(to_tensor(patches.pixels[rows[start : start + BATCH_N]])))
-                for start in range(0, len(rows), BATCH_N)
-            ]
-            places = torch.cat(parts)
-            scale = places.std(dim=0).clamp_min(1e-6)
-            places = places / scale
-            n = min(max(64, round(CORESET_SHARE * len(places))), LARGEST_BANK)
-            bank = places[choose_coreset(places, n, seed=seed)]
+        places = sample_places(encoder, patches, MOST_PLACES, rng=rng)
+        scale = places.std(dim=0).clamp_min(1e-6)
+        places = places / scale
+        n = min(max(64, round(CORESET_SHARE * len(places))), LARGEST_BANK)
+        bank = places[choose_coreset(places, n, seed=seed)]
         arrays = {**to_arrays(encoder), "bank": bank.numpy(), "scale": scale.numpy()}
         return DefectModel(self.name, patches.edge_px, arrays)
-
-    def score(self, model: DefectModel, patches: Patches) -> NDArray[np.float64]:
-        """Return the oddest place of each patch."""
-        found = self.score_pixels(model, patches.pixels)
-        return np.asarray(found.max(axis=(1, 2)), np.float64)
 
     def score_pixels(self, model: DefectModel, pixels: Floats) -> Floats:
         """Return the distance to normal places at every pixel."""

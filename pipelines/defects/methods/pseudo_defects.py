@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipelines.defects.learning import (
@@ -64,11 +63,6 @@ class PseudoDefects(PatchMapper):
             optimiser = torch.optim.Adam(network.parameters(), lr=RATE)
             train(network, loss_of, n_steps=self.n_steps, optimiser=optimiser, watch=watch)
         return DefectModel(self.name, patches.edge_px, to_arrays(network))
-
-    def score(self, model: DefectModel, patches: Patches) -> NDArray[np.float64]:
-        """Return the oddest place of each patch."""
-        found = self.score_pixels(model, patches.pixels)
-        return np.asarray(found.max(axis=(1, 2)), np.float64)
 
     def score_pixels(self, model: DefectModel, pixels: Floats) -> Floats:
         """Return logits of a defect at every pixel, smoothed a little."""
