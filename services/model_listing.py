@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from services.model_history import Promotion, read_promotions
-from services.text_columns import columns, share
+from services.screens import columns, share
 from services.tracking import store_errors
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """Models in MLflow's registry: found by alias, with all that is needed to make them again."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,12 +97,8 @@ def register_model(
     ModelError
         If something is missing from the card, or the weights are not what the config says.
     """
-    missing = [key for key in REQUIRED if card.get(key) in (None, "", [], {})]
-    if missing:
-        raise ModelError(f"model {name} cannot be registered without {', '.join(missing)}")
+    check_card(f"model {name}", card, REQUIRED)
     _, config = read_model(folder)
-    from mlflow.exceptions import MlflowException
-
     client = run.client
     tags = _tags(config, card)
     if key:
@@ -110,9 +106,47 @@ def register_model(
         if found := _registered_before(client, name, tags):
             client.set_registered_model_alias(name, CANDIDATE, found.version)
             return RegisteredModel(name, str(found.version), folder, config, card, found.run_id)
-    write_text(folder / CARD_FILE, json.dumps({**card, "run_id": run.run_id}, indent=1) + "\n")
+    whole = {**card, "run_id": run.run_id}
+    version = publish_version(run, folder, name=name, card=whole, tags=tags)
+    return RegisteredModel(name, version, folder, config, card, run.run_id)
+
+
+def check_card(what: str, card: Mapping[str, Any], required: Sequence[str]) -> None:
+    """Refuse a model that could not be made again.
+
+    Raises
+    ------
+    ModelError
+        Naming what is missing from the card.
+    """
+    missing = [key for key in required if card.get(key) in (None, "", [], {})]
+    if missing:
+        raise ModelError(f"{what} cannot be registered without {', '.join(missing)}")
+
+
+def publish_version(
+    run: TrackedRun,
+    folder: Path,
+    *,
+    name: str,
+    card: Mapping[str, Any],
+    tags: Mapping[str, str],
+) -> str:
+    """Upload a model's folder with its card, and make it the candidate; return its version.
+
+    ``tags`` are what lists show, and what loading checks; ``weights_digest`` must be among them.
+
+    Raises
+    ------
+    ModelError
+        If MLflow refuses the name.
+    """
+    from mlflow.exceptions import MlflowException
+
+    client = run.client
+    write_text(folder / CARD_FILE, json.dumps(card, indent=1) + "\n")
     # A run may register several, which must not write over each other's files.
-    place = f"model-{config['weights_digest'][:12]}"
+    place = f"model-{tags['weights_digest'][:12]}"
     run.artifact(folder, place)
     try:
         client.create_registered_model(name)
@@ -120,9 +154,9 @@ def register_model(
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise ModelError(f"model name {name!r} is refused: {error.message}") from error
     source = f"{client.get_run(run.run_id).info.artifact_uri}/{place}"
-    made = client.create_model_version(name, source, run.run_id, tags=tags)
+    made = client.create_model_version(name, source, run.run_id, tags=dict(tags))
     client.set_registered_model_alias(name, CANDIDATE, made.version)
-    return RegisteredModel(name, str(made.version), folder, config, card, run.run_id)
+    return str(made.version)
 
 
 def _tags(config: Mapping[str, Any], card: Mapping[str, Any]) -> dict[str, str]:

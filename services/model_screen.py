@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from services.model_history import CHAMPION, Promotion, champion_since
-from services.text_columns import columns, share
+from services.screens import columns, share
 
 if TYPE_CHECKING:
     from services.model_registry import RegisteredModel

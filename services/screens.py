@@ -1,4 +1,4 @@
-"""Tables on a screen."""
+"""Tables, lists and shares as people read them on a screen."""
 
 from collections.abc import Sequence
 
@@ -15,12 +15,26 @@ def table_text(
     left            12
     undeterminable   3
     """
-    lines = [list(head), *(list(row) for row in rows)]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(head))]
+    return columns([head, *rows], n_text_columns=n_text_columns)
+
+
+def columns(rows: Sequence[Sequence[str]], *, n_text_columns: int | None = None) -> str:
+    """Lay out rows so that columns stand one below the other; all of words, unless said."""
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    n_left = len(widths) if n_text_columns is None else n_text_columns
     return "\n".join(
         "  ".join(
-            text.ljust(width) if place < n_text_columns else text.rjust(width)
-            for place, (text, width) in enumerate(zip(line, widths, strict=True))
+            text.ljust(width) if place < n_left else text.rjust(width)
+            for place, (text, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
-        for line in lines
+        for row in rows
     )
+
+
+def share(value: float | None, low: float | None, high: float | None) -> str:
+    """Write a share of one with its interval, in per cent."""
+    if value is None:
+        return "-"
+    if low is None or high is None:
+        return f"{100 * value:.1f} %"
+    return f"{100 * value:.1f} % ({100 * low:.1f} to {100 * high:.1f})"

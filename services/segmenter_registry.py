@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.archive import Archive, write_text
+from pipelines.archive import Archive
 from pipelines.errors import ModelError
 from pipelines.segmentation.learned.model_folder import read_model_folder
 from services.model_history import CANDIDATE, CHAMPION
-from services.model_registry import CARD_FILE, RegisteredModel, load_model
+from services.model_registry import RegisteredModel, check_card, load_model, publish_version
 from services.tracking import TrackedRun, open_client
 
 if TYPE_CHECKING:
@@ -90,22 +90,8 @@ def register_segmenter(
     ModelError
         If something is missing from the card, or the weights are not what the folder says.
     """
-    missing = [key for key in REQUIRED if card.get(key) in (None, "", [], {})]
-    if missing:
-        raise ModelError(f"segmenter {name} cannot be registered without {', '.join(missing)}")
+    check_card(f"segmenter {name}", card, REQUIRED)
     _, config = read_model_folder(folder)
-    from mlflow.exceptions import MlflowException
-
-    client = run.client
-    whole = {**card, "kind": KIND, "run_id": run.run_id}
-    write_text(folder / CARD_FILE, json.dumps(whole, indent=1) + "\n")
-    run.artifact(folder, "model")
-    try:
-        client.create_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise ModelError(f"model name {name!r} is refused: {error.message}") from error
-    source = f"{client.get_run(run.run_id).info.artifact_uri}/model"
     metrics = {key: card.get("metrics", {}).get(key) for key in SHOWN_METRICS}
     tags = {
         "kind": KIND,
@@ -115,10 +101,10 @@ def register_segmenter(
         "pixel_sizes_nm": json.dumps(config.pixel_sizes_nm),
         "metrics": json.dumps({key: value for key, value in metrics.items() if value is not None}),
     }
-    made = client.create_model_version(name, source, run.run_id, tags=tags)
-    client.set_registered_model_alias(name, CANDIDATE, made.version)
+    whole = {**card, "kind": KIND, "run_id": run.run_id}
+    version = publish_version(run, folder, name=name, card=whole, tags=tags)
     described: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return RegisteredModel(name, str(made.version), folder, described, whole, run.run_id)
+    return RegisteredModel(name, version, folder, described, whole, run.run_id)
 
 
 def load_segmenter(
@@ -141,7 +127,7 @@ def load_segmenter(
         If there is no such segmenter, or its files are not those that were registered.
     """
     if "@" not in reference and "/" not in reference:
-        reference = _default(open_client(archive, tracking_uri), archive, reference)
+        reference = _default(archive, reference, tracking_uri)
     found = load_model(archive, reference, tracking_uri=tracking_uri)
     if found.card.get("kind") != KIND:
         raise ModelError(f"model {reference} is no segmenter")
@@ -207,13 +193,14 @@ def _rank(version: SegmenterVersion) -> int:
     return min(ranks, default=len(DEFAULT_ALIASES))
 
 
-def _default(client: "MlflowClient", archive: Archive, name: str) -> str:
+def _default(archive: Archive, name: str, tracking_uri: str | None) -> str:
     """Return a name with the alias that it means."""
-    aliases = _aliases(client, name)
+    aliases = _aliases(open_client(archive, tracking_uri), name)
     for alias in DEFAULT_ALIASES:
         if alias in aliases:
             return f"{name}@{alias}"
-    known = sorted({version.name for version in list_segmenters(archive)})
+    listed = list_segmenters(archive, tracking_uri=tracking_uri)
+    known = sorted({version.name for version in listed})
     hint = f"known are {', '.join(known)}" if known else "`tessera segmenter fit` makes one"
     raise ModelError(f"segmenter {name!r} is not registered; {hint}")
 

@@ -5,9 +5,40 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from services.settings import ArchiveSettings
+from pydantic import Field, PrivateAttr
+
+from services.settings import ArchiveSettings, ClusterSettings
 
 StageSettings = dict[str, ArchiveSettings]
+
+
+class JobSettings(ClusterSettings):
+    """What every verb accepts that ingests, segments, labels and trains by other verbs."""
+
+    pixel_size_nm: float | None = Field(
+        None, gt=0, description="pixel size in nm, where the files do not say it"
+    )
+    allow_unknown_pixel_size: bool = Field(
+        False, description="take images whose pixel size is not known; results are in px alone"
+    )
+    segment_method: str | None = Field(None, description="segmentation method (see segment --help)")
+    assume: str | None = Field(None, description="class of every particle, from its synthesis")
+    rules: Path | None = Field(None, description="TOML file of labelling rules")
+    hold_out: tuple[str, ...] = Field(
+        (), description="mosaics (GLOB) never labelled nor trained on, only predicted; repeatable"
+    )
+    train_method: str | None = Field(None, description="training method (see train --help)")
+    name: str = Field("classifier", min_length=1, description="name of the registered model")
+    epochs: int | None = Field(None, ge=1, description="training epochs (see train --help)")
+    tracking_uri: str | None = Field(
+        None, description="MLflow server; by default a database in the archive"
+    )
+    _stages: StageSettings = PrivateAttr(default_factory=dict)
+
+    @property
+    def stages(self) -> Mapping[str, Any]:
+        """The settings of every stage."""
+        return self._stages
 
 
 def load_stages(

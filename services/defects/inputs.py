@@ -42,6 +42,18 @@ class PatchSettings(ClusterSettings):
     )
 
 
+class GridSettings(PatchSettings):
+    """What verbs accept that cut patches to learn from."""
+
+    patch_px: int = Field(64, ge=16, le=512, description="edge of a patch, in pixels")
+    stride_px: int | None = Field(
+        None, ge=1, description="distance of patches; their edge by default"
+    )
+    false_alarms: float = Field(
+        1.0, gt=0, description="patches that may be flagged in a clean image, on average"
+    )
+
+
 @dataclass(frozen=True)
 class DefectData:
     """Patches of mosaics, and what is known of them.

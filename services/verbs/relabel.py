@@ -4,15 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 
 from pipelines.archive import create_archive
 from services.lock import hold
 from services.nightly.run_ids import check_run_id
 from services.notify import NoticeSettings
 from services.outcome import Outcome
-from services.settings import ClusterSettings
-from services.stages import StageSettings, load_stages
+from services.stages import JobSettings, load_stages
 
 STAGES = ("ingest", "segment", "label", "clean", "train", "predict")
 #: Flags of this verb that a stage knows under another name.
@@ -23,7 +22,7 @@ RENAMED = {
 }
 
 
-class Settings(NoticeSettings, ClusterSettings):
+class Settings(NoticeSettings, JobSettings):
     """Take in what the instrument wrote since the last night, learn from it, and say what changed.
 
     New images in the watched folders are ingested and segmented, particles labelled weakly,
@@ -44,21 +43,6 @@ class Settings(NoticeSettings, ClusterSettings):
     settle_s: float = Field(
         60.0, ge=0, description="seconds that an image must lie unchanged before it is taken"
     )
-    pixel_size_nm: float | None = Field(
-        None, gt=0, description="pixel size in nm, where the files do not say it"
-    )
-    allow_unknown_pixel_size: bool = Field(
-        False, description="take images whose pixel size is not known; results are in px alone"
-    )
-    segment_method: str | None = Field(None, description="segmentation method (see segment --help)")
-    assume: str | None = Field(None, description="class of every particle, from its synthesis")
-    rules: Path | None = Field(None, description="TOML file of labelling rules")
-    hold_out: tuple[str, ...] = Field(
-        (), description="mosaics (GLOB) never labelled nor trained on, only predicted; repeatable"
-    )
-    train_method: str | None = Field(None, description="training method (see train --help)")
-    name: str = Field("classifier", min_length=1, description="name of the registered model")
-    epochs: int | None = Field(None, ge=1, description="training epochs (see train --help)")
     warm_start: bool = Field(
         False, description="begin each training from the champion instead of from nothing"
     )
@@ -69,15 +53,6 @@ class Settings(NoticeSettings, ClusterSettings):
         20, ge=2, description="particles of known class without which nothing is promoted"
     )
     drift_nights: int = Field(28, ge=1, description="earlier nights that drift is held against")
-    tracking_uri: str | None = Field(
-        None, description="MLflow server; by default a database in the archive"
-    )
-    _stages: StageSettings = PrivateAttr(default_factory=dict)
-
-    @property
-    def stages(self) -> Mapping[str, Any]:
-        """The settings of every stage."""
-        return self._stages
 
     @classmethod
     def load(cls, verb: str, toml: Path | None, flags: Mapping[str, Any]) -> Self:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 
 from pipelines.archive import Archive, create_archive
 from pipelines.errors import SettingsError
@@ -16,8 +16,7 @@ from pipelines.quarantine import list_quarantine
 from services.lock import hold
 from services.outcome import Outcome
 from services.progress import note
-from services.settings import ClusterSettings
-from services.stages import StageSettings, load_stages
+from services.stages import JobSettings, load_stages
 
 if TYPE_CHECKING:
     from services.assessment import Assessment
@@ -28,7 +27,7 @@ STAGES = ("ingest", "segment", "label", "train", "predict")
 RENAMED = {"segment": {"method": "segment_method"}, "train": {"method": "train_method"}}
 
 
-class Settings(ClusterSettings):
+class Settings(JobSettings):
     """Run the main job: ingest, segment, label weakly, train, predict and report.
 
     Every stage's own settings can be given in the --settings file, in the tables [ingest],
@@ -40,33 +39,9 @@ class Settings(ClusterSettings):
         description="images, or folders of images",
         json_schema_extra={"argument": True, "metavar": "SOURCE"},
     )
-    pixel_size_nm: float | None = Field(
-        None, gt=0, description="pixel size in nm, where the files do not say it"
-    )
-    allow_unknown_pixel_size: bool = Field(
-        False, description="take images whose pixel size is not known; results are in px alone"
-    )
     truth: Path | None = Field(
         None, description="folder of instance maps named like the images, to score against"
     )
-    segment_method: str | None = Field(None, description="segmentation method (see segment --help)")
-    assume: str | None = Field(None, description="class of every particle, from its synthesis")
-    rules: Path | None = Field(None, description="TOML file of labelling rules")
-    hold_out: tuple[str, ...] = Field(
-        (), description="mosaics (GLOB) never labelled nor trained on, only predicted; repeatable"
-    )
-    train_method: str | None = Field(None, description="training method (see train --help)")
-    name: str = Field("classifier", min_length=1, description="name of the registered model")
-    epochs: int | None = Field(None, ge=1, description="training epochs (see train --help)")
-    tracking_uri: str | None = Field(
-        None, description="MLflow server; by default a database in the archive"
-    )
-    _stages: StageSettings = PrivateAttr(default_factory=dict)
-
-    @property
-    def stages(self) -> Mapping[str, Any]:
-        """The settings of every stage."""
-        return self._stages
 
     @classmethod
     def load(cls, verb: str, toml: Path | None, flags: Mapping[str, Any]) -> Self:

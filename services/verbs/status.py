@@ -76,7 +76,7 @@ def _labels(status: "Status") -> dict[str, Any]:
 
 
 def _screen(status: "Status", now: datetime) -> str:
-    from services.text_columns import columns
+    from services.screens import columns
 
     rows = [
         ("running", str(status.holder) if status.holder else "nothing"),

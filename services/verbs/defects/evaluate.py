@@ -6,7 +6,7 @@ from pydantic import Field
 
 from pipelines.archive import Archive, open_archive
 from pipelines.errors import SettingsError
-from services.defects.inputs import PatchSettings
+from services.defects.inputs import GridSettings
 from services.lock import hold
 from services.outcome import Outcome
 
@@ -27,7 +27,7 @@ DEFAULT_METHODS = (
 )
 
 
-class Settings(PatchSettings):
+class Settings(GridSettings):
     """Compare detectors by a protocol that cannot fool.
 
     Whole images (or sessions) are tested on that were neither learnt from nor used for the
@@ -39,16 +39,9 @@ class Settings(PatchSettings):
     method: tuple[str, ...] = Field(
         (), description="detectors, or all; repeatable; the quick ones by default"
     )
-    patch_px: int = Field(64, ge=16, le=512, description="edge of a patch, in pixels")
-    stride_px: int | None = Field(
-        None, ge=1, description="distance of patches; their edge by default"
-    )
     split: Literal["image", "session"] = Field("image", description="what is kept together")
     folds: int = Field(4, ge=2, le=100, description="parts that the groups are dealt to")
     random_split: bool = Field(True, description="also show what a random split would claim")
-    false_alarms: float = Field(
-        1.0, gt=0, description="patches that may be flagged in a clean image, on average"
-    )
     most_patches: int = Field(50000, ge=1, description="patches that are read at most")
     name: str = Field(
         "evaluation", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="of the report"

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from pipelines.archive import Archive, open_archive
 from pipelines.errors import SettingsError
-from services.defects.inputs import PatchSettings
+from services.defects.inputs import GridSettings
 from services.lock import hold
 from services.outcome import Outcome
 from services.progress import note
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 STAGE = "defects-fit"
 
 
-class Settings(PatchSettings):
+class Settings(GridSettings):
     """Fit a detector of defects on patches without any, and register it.
 
     Known defects (--labels) are kept out of what is learnt. A quarter of the images (or sessions)
@@ -36,15 +36,8 @@ class Settings(PatchSettings):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
         description="name of the registered model",
     )
-    patch_px: int = Field(64, ge=16, le=512, description="edge of a patch, in pixels")
-    stride_px: int | None = Field(
-        None, ge=1, description="distance of patches; their edge by default"
-    )
     hold_out: tuple[str, ...] = Field(
         (), description="mosaics that are neither learnt from nor calibrated on (GLOB); repeatable"
-    )
-    false_alarms: float = Field(
-        1.0, gt=0, description="patches that may be flagged in a clean image, on average"
     )
     features: Path | None = Field(
         None,
