@@ -21,8 +21,9 @@ from pipelines.labels.succession import (
 )
 from pipelines.labels.table import GIVEN
 from pipelines.mosaic.ngff import GROUP_FILE, read_attributes
+from pipelines.schemas import LABELS
 from pipelines.segmentation.scoring import count_mosaic
-from pipelines.tables import LABELS, read_rows
+from pipelines.tables import read_rows
 from services.author import system_user
 from services.label_store import commit_changes
 from services.label_table import Snapshot

@@ -15,7 +15,8 @@ from deltalake.exceptions import DeltaError
 from pipelines.archive import Archive
 from pipelines.digests import DIGEST_BYTES, sum_hashes
 from pipelines.labels.table import digest_labels_at_once, hash_labels
-from pipelines.tables import LABELS, has_table
+from pipelines.schemas import LABELS
+from pipelines.tables import has_table
 from services.label_versions import AT_ONCE, LabelVersion, from_commit, is_label_version, seal_of
 
 

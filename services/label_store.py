@@ -15,7 +15,8 @@ from pipelines.errors import LabelError
 from pipelines.labels.changes import Changes, changes_between, plan_changes
 from pipelines.labels.conflicts import LabelConflictError, find_conflicts
 from pipelines.labels.table import check_labels, digest_labels
-from pipelines.tables import LABELS, read_rows
+from pipelines.schemas import LABELS
+from pipelines.tables import read_rows
 from services.label_table import Snapshot, open_snapshot, write_version
 from services.label_versions import (
     BY_ROWS,

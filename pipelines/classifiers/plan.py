@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.classifiers.networks import WIDTHS
+from pipelines.classifiers.architectures import WIDTHS
 from pipelines.errors import LabelError, ModelError
 from pipelines.mosaic.crops import CropSpec, Padding
 from pipelines.training.augmentation import Augmentation, averaging_angles, margin

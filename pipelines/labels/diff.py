@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipelines.evaluation.population import ClassRatio, class_ratio
-from pipelines.tables import LABELS
+from pipelines.schemas import LABELS
 
 #: Columns of a changed particle, and of a transition.
 _IDENTITY = ("particle_id", "mosaic", "instance", "segmentation")

@@ -13,7 +13,7 @@ from pipelines.errors import LabelError
 from pipelines.labels.conditions import Condition
 from pipelines.labels.expressions import Kind, parse_condition
 from pipelines.labels.table import check_class_name
-from pipelines.tables import PARTICLES
+from pipelines.schemas import PARTICLES
 
 #: Numbers that name a particle rather than measure it.
 _IDENTITIES = ("particle_id", "instance")

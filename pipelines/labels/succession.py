@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from pipelines.archive import particle_id
 from pipelines.evaluation.instances import Contingency
 from pipelines.labels.table import FLAGGED, GIVEN
-from pipelines.tables import LABELS, to_table
+from pipelines.schemas import LABELS
+from pipelines.tables import to_table
 
 Ids = NDArray[np.int64]
 

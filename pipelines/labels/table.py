@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipelines.digests import digest_rows, hash_rows, sum_hashes
 from pipelines.errors import LabelError
-from pipelines.tables import LABELS
+from pipelines.schemas import LABELS
 
 #: Weak: from an assumption or rules. The only state that a new weak labelling replaces.
 GIVEN = "given"

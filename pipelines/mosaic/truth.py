@@ -164,7 +164,7 @@ def _read_table(path: Path, mosaic: str) -> Any:
     import pyarrow
     import pyarrow.parquet
 
-    from pipelines.tables import TRUTH as SCHEMA
+    from pipelines.schemas import TRUTH as SCHEMA
 
     try:
         table = pyarrow.parquet.read_table(path)

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from pipelines.tables import LABELS
+from pipelines.schemas import LABELS
 from services.label_export.source import ExportSource
 
 #: What a line said when it was exported, so that it can be told later what was edited.

@@ -10,11 +10,11 @@ import numpy as np
 
 from pipelines.archive import Archive
 from pipelines.randomness import generator
+from pipelines.schemas import TRIALS
 from pipelines.sweeps.figures import accuracy_figure, kept_precision_figure
 from pipelines.sweeps.intervals import Curve, accuracy_difference
 from pipelines.sweeps.plan import SweepPlan, Variant
 from pipelines.sweeps.study_set import LEARN, StudySet
-from pipelines.tables import TRIALS
 from services.report.blocks import (
     Block,
     Section,

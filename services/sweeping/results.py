@@ -9,9 +9,10 @@ import numpy as np
 
 from pipelines.archive import Archive
 from pipelines.digests import digest_json
+from pipelines.schemas import TRIALS
 from pipelines.sweeps.plan import Trial
 from pipelines.sweeps.study_set import StudySet
-from pipelines.tables import TRIALS, append_rows, read_rows, to_table
+from pipelines.tables import append_rows, read_rows, to_table
 from services import tracking
 from services.versions import code_version, library_versions
 

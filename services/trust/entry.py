@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 from pipelines.archive import Archive, particle_id
 from pipelines.errors import SettingsError
 from pipelines.labels.table import UNDETERMINABLE
-from pipelines.tables import TRUSTED, append_rows, read_rows, to_table
+from pipelines.schemas import TRUSTED
+from pipelines.tables import append_rows, read_rows, to_table
 from services.label_carrying import find_successors, published_segmentation
 from services.particle_file import ParticleLine, read_class, read_particle_file
 from services.trust.portions import (

@@ -2,8 +2,8 @@ import pytest
 
 from pipelines.archive import create_archive
 from pipelines.errors import ArchiveError
+from pipelines.schemas import SCHEMAS
 from pipelines.tables import (
-    SCHEMAS,
     append_rows,
     has_table,
     read_rows,

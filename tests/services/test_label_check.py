@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from pipelines.archive import create_archive
 from pipelines.labels.table import FOLLOWERS, digest_labels, digest_labels_at_once
-from pipelines.tables import LABELS, to_table
+from pipelines.schemas import LABELS
+from pipelines.tables import to_table
 from services import label_store
 from services.label_check import verify_versions
 from services.label_store import commit_labels, current_version, read_labels, rollback

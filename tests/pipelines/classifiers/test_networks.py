@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from pipelines.classifiers.networks import WIDTHS, build_network
+from pipelines.classifiers.architectures import WIDTHS
+from pipelines.classifiers.networks import build_network
 from pipelines.errors import ModelError
 
 LEFT, NONE, RIGHT = 0, 1, 2

@@ -11,7 +11,8 @@ from pipelines.labels.weak import (
     rule_columns,
     share_right,
 )
-from pipelines.tables import LABELS, to_table
+from pipelines.schemas import LABELS
+from pipelines.tables import to_table
 
 PARTICLES = to_table(
     "particles",

@@ -16,7 +16,8 @@ from pipelines.mosaic.ome_zarr import (
 )
 from pipelines.mosaic.truth import InstanceSums
 from pipelines.records import Window
-from pipelines.tables import TRUTH, to_table
+from pipelines.schemas import TRUTH
+from pipelines.tables import to_table
 
 IDS = np.array(
     [

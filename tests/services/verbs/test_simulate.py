@@ -6,7 +6,7 @@ import pytest
 
 from pipelines.mosaic.ome_zarr import open_instances, open_mosaic
 from pipelines.records import Window
-from pipelines.tables import TRUTH
+from pipelines.schemas import TRUTH
 from services.cli import run
 from services.verbs import simulate
 
