@@ -1,6 +1,7 @@
 """Run a training function under Ray Train: in this process, or on a team of workers."""
 
 import logging
+import signal
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -83,7 +84,7 @@ def run_training(
             failure_config=FailureConfig(max_failures=_MAX_FAILURES if n_workers else 0),
         ),
     )
-    with _watching(folder, watch, watch_every_s):
+    with _watching(folder, watch, watch_every_s), _interrupts_kept():
         try:
             trainer.fit()
         except WorkerGroupError as error:
@@ -113,6 +114,23 @@ def _check_room(n_workers: int) -> bool:
     if n_workers > n_cores:
         raise SettingsError(f"--train-workers must be at most the {n_cores} cores, got {n_workers}")
     return int(resources.get("GPU", 0)) >= n_workers
+
+
+@contextmanager
+def _interrupts_kept() -> Iterator[None]:
+    """Let an interrupt of the block be one, and those after it be what they were before.
+
+    With workers, Ray Train handles the signal itself: it stops them, ends this program as if all
+    were well, and never gives the signal back.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit:
+        raise KeyboardInterrupt from None
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

@@ -1,4 +1,8 @@
+import os
+import signal
+import sys
 import threading
+import time
 
 import pytest
 from ray.train import WorkerGroupError
@@ -111,3 +115,29 @@ def test_accelerators_are_used_where_every_worker_can_have_one(monkeypatch, gpus
     monkeypatch.setattr(flow.ray, "cluster_resources", lambda: {"CPU": 4.0, **gpus})
 
     assert flow._check_room(2) is uses
+
+
+def test_after_training_an_interrupt_is_what_it_was_before(tmp_path, monkeypatch):
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(
+        TorchTrainer, "fit", lambda _: signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
+    )
+
+    run_training(lambda plan, folder, team: None, None, folder=tmp_path)
+
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.ray
+# Ray 2.60 starts its own workers with settings that it has deprecated.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::ray.util.annotations.RayDeprecationWarning")
+def test_an_interrupt_of_workers_is_an_interrupt_here(tmp_path, embedded_ray):
+    driver = os.getpid()
+
+    def interrupt(plan, folder, team):
+        os.kill(driver, signal.SIGINT)
+        time.sleep(60)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_training(interrupt, None, folder=tmp_path, n_workers=1)
