@@ -60,7 +60,8 @@ def load_stages(
     stages : sequence of str
         Verbs.
     renamed : mapping
-        Stage -> its settings that the running verb knows under another name.
+        Stage -> its settings that the running verb knows under another name; under none where
+        that is empty.
     fixed : mapping
         Stage -> values that nobody else decides.
     """

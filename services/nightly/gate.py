@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from pipelines.evaluation.classification import mean_interval
 from pipelines.randomness import generator
 
+#: Who promotes, where no person does.
+AUTHOR = "tessera relabel"
 #: The set that decides whether there is a first champion, and one that may speak against any.
 TRUSTED, NEWEST = "trusted", "newest"
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.archive import Archive
 from pipelines.digests import digest_json
 from pipelines.errors import ModelError
+from pipelines.mosaic.sources import source_stamp
 from pipelines.quarantine import list_quarantine
 from services.champions import read_champions
 from services.nightly import journal as journals
@@ -25,7 +26,7 @@ from services.nightly.plans import (
     write_plan,
 )
 from services.nightly.run_ids import choose_run_id
-from services.nightly.snapshot import segmentations, take_snapshot
+from services.nightly.snapshot import digest_segmenters, segmentations, take_snapshot
 from services.nightly.watch import look
 from services.outcome import Outcome
 from services.progress import duration, note
@@ -89,7 +90,7 @@ def _plan(archive: Archive, settings: "Settings") -> Plan:
         archive,
         sources=watched.stamps,
         stages=settings.stages,
-        gate={"margin": settings.margin, "min_judged": settings.min_judged},
+        gate=_gate(settings),
         champion=_champion(archive, settings),
     )
     before = read_left(archive)
@@ -99,6 +100,14 @@ def _plan(archive: Archive, settings: "Settings") -> Plan:
         now=now,
         quarantine=tuple(asdict(case) for case in list_quarantine(archive)),
     )
+
+
+def _gate(settings: "Settings") -> dict[str, Any]:
+    """Return what candidates are judged by, JSON-like."""
+    gate: dict[str, Any] = {"margin": settings.margin, "min_judged": settings.min_judged}
+    if settings.refit_segmenter and settings.segmenter_truth is not None:
+        gate["segmenter_truth"] = source_stamp(settings.segmenter_truth)
+    return gate
 
 
 def _champion(archive: Archive, settings: "Settings") -> str:
@@ -196,8 +205,11 @@ def _left(night: "Night") -> Snapshot:
     What came while it ran is left out, so that the next night finds it: images, and labels that
     somebody changed meanwhile.
     """
+    method = night.stage("segment").method
+    settings = {**night.plan.now.settings, "segmenter": digest_segmenters(night.archive, method)}
     return replace(
         night.plan.now,
+        settings=settings,
         mosaics=segmentations(night.archive),
         labels=night.of("clean")["digest"],
         champion=night.of("promote")["champion"],
@@ -207,6 +219,15 @@ def _left(night: "Night") -> Snapshot:
 def _values(night: "Night") -> dict[str, Any]:
     """Return what is worth telling of a night."""
     verdict, promoted = night.of("judge"), night.of("promote")
+    segmenter = (
+        {
+            "segmenter": night.of("promote_segmenter")["champion"] or "none",
+            "segmenter_promoted": night.of("promote_segmenter")["promoted"],
+            "segmenter_why": night.of("segmenter")["why"],
+        }
+        if night.settings.refit_segmenter
+        else {}
+    )
     return {
         "changes": len(night.plan.changes),
         "mosaics": len(night.of("ingest")["new"]),
@@ -217,4 +238,5 @@ def _values(night: "Night") -> dict[str, Any]:
         "promoted": promoted["promoted"],
         "why": verdict["why"],
         "drift": ", ".join(night.of("population")["flagged"]) or "none",
+        **segmenter,
     }

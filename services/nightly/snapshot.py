@@ -7,6 +7,7 @@ from typing import Any
 from pipelines.archive import Archive
 from pipelines.digests import digest_file, digest_json, digest_rows
 from pipelines.ledger import read_entries
+from pipelines.mosaic.sources import source_stamp
 from pipelines.segmentation.settings import RESULT_VERSION as SEGMENT
 from pipelines.tables import read_rows
 from services import result_versions
@@ -23,6 +24,8 @@ _INDECISIVE = {
 }  # fmt: skip
 #: Stages of the ledger that tell of learned segmenters: fitted, and found to be the best.
 _OF_SEGMENTERS = ("segmenter-fit", "segmenter-best")
+#: Fitting the segmenter anew, where the settings ask for it.
+REFIT = "segmenter.fit"
 #: Stages whose settings decide what a night does. Those of ingest hold for new images alone.
 STAGES = ("segment", "label", "clean", "train")
 
@@ -56,8 +59,9 @@ def take_snapshot(
         mosaics=segmentations(archive),
         settings={
             **{stage: digest_json(decisive(stages[stage])) for stage in STAGES},
-            "segmenter": digest_json(segmenters(archive, getattr(stages["segment"], "method", ""))),
+            "segmenter": digest_segmenters(archive, getattr(stages["segment"], "method", "")),
             "gate": digest_json(gate),
+            **{stage: digest_json(decisive(stages[stage])) for stage in stages if stage == REFIT},
         },
         results={
             "segment": SEGMENT,
@@ -80,31 +84,40 @@ def segmentations(archive: Archive) -> dict[str, str]:
     return {name: found.get(name, "") for name in archive.mosaic_names()}
 
 
-def segmenters(archive: Archive, method: str) -> Any:
-    """Return what decides which learned segmenter a method's name means, JSON-like.
+def digest_segmenters(archive: Archive, method: str) -> str:
+    """Digest what decides which learned segmenter a method's name means.
 
     Told from ledger and champions: the registry itself would have to be asked through MLflow.
     """
     kind, _, reference = method.partition(":")
     if kind not in ("learned", "auto"):
-        return None
+        return digest_json(None)
     fitted = [sorted(read_entries(archive, stage)) for stage in _OF_SEGMENTERS]
     # Of champions that one alone: the classifier's own changes nothing about particles.
     champion = read_champions(archive).get(reference.partition("@")[0].partition("/")[0])
-    return [fitted, champion.version if champion else None]
+    return digest_json([fitted, champion.version if champion else None])
 
 
 def decisive(settings: ArchiveSettings) -> dict[str, Any]:
-    """Return the settings that decide a result; files stand there with their content."""
+    """Return the settings that decide a result; files stand there with their content.
+
+    Folders stand there with size and newest change of what is in them.
+    """
     values = {}
     for name in type(settings).model_fields:
         value = getattr(settings, name)
         if name in _INDECISIVE:
             continue
         if isinstance(value, Path):
-            value = digest_file(value) if value.is_file() else str(value)
+            value = _path(value)
         values[name] = value
     return values
+
+
+def _path(path: Path) -> Any:
+    if path.is_file():
+        return digest_file(path)
+    return [str(path), *source_stamp(path)] if path.is_dir() else str(path)
 
 
 def trust_digest(archive: Archive) -> str:

@@ -15,8 +15,10 @@ from pipelines.ledger import DONE, Entry, append_entries, read_entries, work_key
 from services import result_versions
 from services.label_store import current_version, read_labels
 from services.nightly.changes import changed_files, must_learn
+from services.nightly.gate import AUTHOR
 from services.nightly.journal import Journal
 from services.nightly.plans import Plan
+from services.nightly.refitting import promote_segmenter, refit_segmenter
 from services.nightly.snapshot import decisive, segmentations
 from services.progress import note
 from services.versions import code_version
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
 
 Values = Mapping[str, Any]
 LABEL = "label"
-#: Who promotes, where no person does.
-AUTHOR = "tessera relabel"
 
 
 @dataclass
@@ -247,7 +247,9 @@ def _predict(night: Night, model_uri: str) -> Values:
 #: In the order in which they are done.
 STEPS = (
     Step("ingest", ingest, "ingest"),
-    Step("segment", segment, "segment", ("ingest",)),
+    Step("segmenter", refit_segmenter, "", ("ingest",)),
+    Step("promote_segmenter", promote_segmenter, "", ("segmenter",)),
+    Step("segment", segment, "segment", ("ingest", "promote_segmenter")),
     Step("label", label, "label", ("segment",)),
     Step("predict", predict, "", ("segment",)),
     Step("clean", clean, "clean", ("label",)),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.archive import Archive
-from pipelines.evaluation.trend_figures import TrendPoint, gains, trends
+from pipelines.evaluation.trend_figures import TrendPoint, trends
 from services.label_store import find_version, read_labels
 from services.nightly.drift import Z_LIMIT, to_spreads
 from services.nightly.journal import Journal
@@ -29,6 +29,7 @@ from services.report.blocks import (
 )
 from services.report.build import write_page
 from services.report.embedding import FigureFolder
+from services.report.night_models import learning_section, segmenter_section
 from services.report.provenance import quarantine
 from services.versions import code_version, library_versions
 
@@ -53,7 +54,8 @@ def write_night_report(
     figures = FigureFolder(archive.reports / name)
     sections = [
         _changes(plan),
-        _learning(journal, plan, figures),
+        segmenter_section(journal, figures),
+        learning_section(journal, plan, figures),
         _labels(archive, journal),
         _drift(archive, journal, figures),
         quarantine(archive),
@@ -93,6 +95,8 @@ def _headline(journal: Journal, plan: Plan | None) -> list[Tile]:
 def _remarks(journal: Journal) -> list[str]:
     """Say what a reader must not miss."""
     remarks = []
+    if (verdict := journal.values("segmenter")) and verdict["candidate"]:
+        remarks.append(f"Segmenter: {verdict['why']}.")
     if verdict := journal.values("judge"):
         remarks.append(f"Candidate: {verdict['why']}.")
     for step in ("predict_anew", "judge"):
@@ -116,58 +120,6 @@ def _changes(plan: Plan | None) -> Section:
     folded = len(rows) > FOLD_FROM_N
     title = f"{count(len(changes), 'change')} since the last night"
     return Section("changes", "What was new", [Table(title, head, rows, 3, is_folded=folded)])
-
-
-def _learning(journal: Journal, plan: Plan | None, figures: FigureFolder) -> Section | None:
-    """Tell how the candidate fared against the champion."""
-    verdict = journal.values("judge")
-    if not verdict:
-        return None
-    blocks: list[Block] = [Text(f"{verdict['why'].capitalize()}.")]
-    known = [c for c in verdict["comparisons"] if c["difference"] is not None]
-    if known:
-        base = "chance" if known[0]["champion"] is None else "the champion"
-        shown = {
-            f"{c['name']}, n = {c['n_particles']}": (c["difference"], c["low"], c["high"])
-            for c in known
-        }
-        alt = "; ".join(f"{name}: {percent(gain)}" for name, (gain, _, _) in shown.items())
-        figure = gains(shown, margin=verdict["margin"])
-        blocks.append(figures.add("gain", figure, f"Gain over {base}: {alt}"))
-        rows = [
-            [
-                c["name"],
-                str(c["n_particles"]),
-                str(c["n_classes"]),
-                percent(c["candidate"]),
-                percent(c["champion"]),
-                _points(c),
-            ]
-            for c in known
-        ]
-        head = ["particles", "n", "classes", "candidate", "champion", f"gain over {base}"]
-        blocks.append(Table("Right answers, every class counted alike", head, rows))
-        blocks.append(
-            Text(
-                "Trusted: labels that people have checked and that no model learns from. Newest: "
-                "particles of tonight's mosaics whose class is known and that the candidate was "
-                "not trained on. Intervals are of 95 %, over particles, of paired answers."
-            )
-        )
-    trained = journal.values("train")
-    facts = [
-        ["candidate", verdict["candidate"] or "none"],
-        ["champion before", (plan.now.champion if plan else "") or "none"],
-        ["trained from", trained.get("start") or "random weights" if trained["uri"] else "-"],
-        ["particles learnt from", number(trained.get("particles"))],
-    ]
-    blocks.append(Table("Models", ["what", "value"], facts, 2))
-    return Section("learning", "Candidate and champion", blocks)
-
-
-def _points(comparison: Mapping[str, Any]) -> str:
-    gain, low, high = (100 * comparison[key] for key in ("difference", "low", "high"))
-    return f"{gain:+.1f} ({low:+.1f} to {high:+.1f})"
 
 
 def _labels(archive: Archive, journal: Journal) -> Section | None:

@@ -1,5 +1,6 @@
 """``tessera relabel``: the nightly job; only what is new or changed, and promotion if better."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -7,6 +8,7 @@ from typing import Any, Self
 from pydantic import Field
 
 from pipelines.archive import create_archive
+from pipelines.errors import SettingsError
 from services.lock import hold
 from services.nightly.run_ids import check_run_id
 from services.notify import NoticeSettings
@@ -15,10 +17,14 @@ from services.stages import JobSettings, load_stages
 
 STAGES = ("ingest", "segment", "label", "clean", "train", "predict")
 #: Flags of this verb that a stage knows under another name.
+#: Fitted anew only where the settings ask for it.
+REFIT = "segmenter.fit"
 RENAMED = {
     "segment": {"method": "segment_method"},
     "train": {"method": "train_method"},
     "clean": {"method": "train_method"},
+    # These are the classifier's, or the mosaics'.
+    REFIT: {"epochs": "", "pixel_size_nm": "", "name": ""},
 }
 
 
@@ -52,6 +58,14 @@ class Settings(NoticeSettings, JobSettings):
     min_judged: int = Field(
         20, ge=2, description="particles of known class without which nothing is promoted"
     )
+    refit_segmenter: bool = Field(
+        False,
+        description="fit the learned segmenter of --segment-method anew when there are new mosaics "
+        "or masks, and use it if it finds outlined objects better ([segmenter.fit])",
+    )
+    segmenter_truth: Path | None = Field(
+        None, description="folder of outlined images that new segmenters are judged on"
+    )
     drift_nights: int = Field(28, ge=1, description="earlier nights that drift is held against")
 
     @classmethod
@@ -60,14 +74,39 @@ class Settings(NoticeSettings, JobSettings):
         settings = super().load(verb, toml, flags)
         if settings.run_id is not None:
             check_run_id(settings.run_id)
-        settings._stages = load_stages(
-            settings,
-            toml,
-            STAGES,
-            renamed=RENAMED,
-            fixed={"predict": {"model": f"{settings.name}@champion"}},
-        )
+        fixed: dict[str, Mapping[str, Any]] = {"predict": {"model": f"{settings.name}@champion"}}
+        settings._stages = load_stages(settings, toml, STAGES, renamed=RENAMED, fixed=fixed)
+        if settings.refit_segmenter:
+            name = settings._segmenter_name()
+            settings._stages |= load_stages(
+                settings, toml, (REFIT,), renamed=RENAMED, fixed={REFIT: {"name": name}}
+            )
         return settings
+
+    def _segmenter_name(self) -> str:
+        """Return the name of the segmenter that is fitted anew.
+
+        Raises
+        ------
+        SettingsError
+            If no segmenter is used, or there is nothing to judge it by.
+        """
+        from pipelines.mosaic.truth_folder import pair_truth
+
+        method = str(self.stages["segment"].method)
+        kind, _, name = method.partition(":")
+        if kind != "learned" or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+            raise SettingsError(
+                f"--refit-segmenter needs --segment-method learned:NAME, got {method!r}"
+            )
+        if name == self.name:
+            raise SettingsError(
+                f"--segment-method learned:{name} must not have the classifier's name, {self.name}"
+            )
+        if self.segmenter_truth is None:
+            raise SettingsError("--refit-segmenter needs --segmenter-truth to judge by")
+        pair_truth(self.segmenter_truth, "--segmenter-truth")
+        return name
 
 
 def execute(settings: Settings) -> Outcome:

@@ -1,15 +1,13 @@
 """From five outlined images, where thresholds fail, to mosaics segmented by what was learned."""
 
-import cv2
-import numpy as np
 import pytest
-from scipy.ndimage import gaussian_filter
 
 from pipelines.archive import create_archive
 from pipelines.mosaic.ome_zarr import open_instances, write_mosaic
 from pipelines.records import Window
 from pipelines.segmenter.scores import score_pairs
 from services.cli import run
+from tests.drawn_discs import EDGE_PX, draw, write_truth
 
 pytestmark = [
     pytest.mark.ray,
@@ -19,40 +17,8 @@ pytestmark = [
     pytest.mark.timeout(900),
 ]
 
-EDGE_PX = 160
 #: What the learned method must be better by, in F1 at IoU 0.5, and how good it must be.
 MARGIN, LEAST_F1 = 0.3, 0.5
-
-
-def draw(seed):
-    """Draw rimmed discs, every second one reversed, over a texture of their own contrast."""
-    rng = np.random.default_rng(seed)
-    image = 128 + 130 * gaussian_filter(rng.normal(size=(EDGE_PX, EDGE_PX)), 6)
-    ids = np.zeros(image.shape, np.uint16)
-    y, x = np.mgrid[:EDGE_PX, :EDGE_PX]
-    discs = []
-    for _ in range(300):
-        radius = rng.uniform(8, 11)
-        cy, cx = rng.uniform(4, EDGE_PX - 4, 2)
-        if len(discs) == 24 or any(np.hypot(cy - a, cx - b) < radius + r + 1 for a, b, r in discs):
-            continue
-        discs.append((cy, cx, radius))
-        sign = 1 if len(discs) % 2 else -1
-        distance = np.hypot(y - cy, x - cx)
-        image[distance <= radius] += sign * 15
-        image[(distance <= radius) & (distance > radius - 2.5)] -= sign * 55
-        ids[distance <= radius] = len(discs)
-    image = gaussian_filter(image, 0.7) + rng.normal(0, 5, image.shape)
-    return np.clip(image, 0, 255).astype(np.uint8), ids
-
-
-def write_truth(folder, seeds):
-    for name in ("images", "labels"):
-        (folder / name).mkdir(parents=True)
-    for seed in seeds:
-        image, ids = draw(seed)
-        cv2.imwrite(str(folder / "images" / f"{seed}.png"), image)
-        cv2.imwrite(str(folder / "labels" / f"{seed}.png"), ids)
 
 
 def f1_of(archive, truth):
