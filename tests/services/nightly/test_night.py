@@ -110,6 +110,27 @@ def test_an_archive_that_is_held_keeps_the_night_out_and_leaves_no_trace(flags, 
         ({"run_id": "../up"}, "--run-id must be"),
         ({"margin": 1.5}, "--margin"),
         ({"assume": None}, "one of --assume CLASS"),
+        ({"refit_segmenter": True}, "needs --segment-method learned:NAME, got 'otsu'"),
+        (
+            {"refit_segmenter": True, "segment_method": "learned:grains@champion"},
+            "needs --segment-method learned:NAME, got 'learned:grains@champion'",
+        ),
+        (
+            {"refit_segmenter": True, "segment_method": "learned:classifier"},
+            "must not have the classifier's name",
+        ),
+        (
+            {"refit_segmenter": True, "segment_method": "learned:grains"},
+            "--refit-segmenter needs --segmenter-truth",
+        ),
+        (
+            {
+                "refit_segmenter": True,
+                "segment_method": "learned:grains",
+                "segmenter_truth": "nowhere",
+            },
+            "--segmenter-truth",
+        ),
     ],
 )
 def test_settings_that_cannot_work_are_refused_before_an_archive_is_made(flags, given, message):

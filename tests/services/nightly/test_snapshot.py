@@ -5,8 +5,9 @@ import pytest
 from pipelines.archive import create_archive
 from pipelines.ledger import Entry, append_entries
 from services.champions import Champion, remember_champion
-from services.nightly.snapshot import decisive, segmenters, take_snapshot
+from services.nightly.snapshot import decisive, digest_segmenters, take_snapshot
 from services.verbs import clean, label, segment, train
+from services.verbs.segmenter import fit
 
 
 @pytest.fixture
@@ -48,11 +49,23 @@ def test_a_new_segmenter_is_a_change_to_who_segments_by_it(archive):
 
 
 def test_another_champion_among_segmenters_is_a_change_too(archive):
-    before = segmenters(archive, "learned:hands")
+    before = digest_segmenters(archive, "learned:hands")
     remember_champion(archive, "classifier", Champion("2", "2026-11-25", "ada", "promote", ""))
-    assert segmenters(archive, "learned:hands") == before
+    assert digest_segmenters(archive, "learned:hands") == before
 
     remember_champion(archive, "hands", Champion("2", "2026-11-25", "ada", "promote", ""))
 
-    assert segmenters(archive, "learned:hands") != before
-    assert segmenters(archive, "otsu") is None
+    assert digest_segmenters(archive, "learned:hands") != before
+    assert digest_segmenters(archive, "otsu") == digest_segmenters(archive, "local")
+
+
+def test_of_a_folder_of_masks_a_new_file_counts(archive, tmp_path):
+    drawn = tmp_path / "drawn"
+    drawn.mkdir()
+    settings = fit.Settings(archive=archive.root, truth=drawn)
+    before = decisive(settings)
+    assert decisive(settings) == before
+
+    (drawn / "mask.png").write_bytes(b"mask")
+
+    assert decisive(settings) != before
