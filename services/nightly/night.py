@@ -228,6 +228,7 @@ def _values(night: "Night") -> dict[str, Any]:
         if night.settings.refit_segmenter
         else {}
     )
+    defects = {"defects": night.of("defects")["defects"]} if night.settings.defect_model else {}
     return {
         "changes": len(night.plan.changes),
         "mosaics": len(night.of("ingest")["new"]),
@@ -239,4 +240,5 @@ def _values(night: "Night") -> dict[str, Any]:
         "why": verdict["why"],
         "drift": ", ".join(night.of("population")["flagged"]) or "none",
         **segmenter,
+        **defects,
     }

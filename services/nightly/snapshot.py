@@ -24,8 +24,9 @@ _INDECISIVE = {
 }  # fmt: skip
 #: Stages of the ledger that tell of learned segmenters: fitted, and found to be the best.
 _OF_SEGMENTERS = ("segmenter-fit", "segmenter-best")
-#: Fitting the segmenter anew, where the settings ask for it.
-REFIT = "segmenter.fit"
+#: What is done where the settings ask for it: fitting the segmenter anew, looking for defects.
+REFIT, DETECT = "segmenter.fit", "defects.score"
+OPTIONAL = (REFIT, DETECT)
 #: Stages whose settings decide what a night does. Those of ingest hold for new images alone.
 STAGES = ("segment", "label", "clean", "train")
 
@@ -61,7 +62,8 @@ def take_snapshot(
             **{stage: digest_json(decisive(stages[stage])) for stage in STAGES},
             "segmenter": digest_segmenters(archive, getattr(stages["segment"], "method", "")),
             "gate": digest_json(gate),
-            **{stage: digest_json(decisive(stages[stage])) for stage in stages if stage == REFIT},
+            **{each: digest_json(decisive(stages[each])) for each in OPTIONAL if each in stages},
+            **_detector(archive, stages),
         },
         results={
             "segment": SEGMENT,
@@ -96,6 +98,15 @@ def digest_segmenters(archive: Archive, method: str) -> str:
     # Of champions that one alone: the classifier's own changes nothing about particles.
     champion = read_champions(archive).get(reference.partition("@")[0].partition("/")[0])
     return digest_json([fitted, champion.version if champion else None])
+
+
+def _detector(archive: Archive, stages: Mapping[str, ArchiveSettings]) -> dict[str, str]:
+    """Digest which detector of defects is meant, if one is used."""
+    reference = str(getattr(stages.get(DETECT), "model", ""))
+    if not reference:
+        return {}
+    champion = read_champions(archive).get(reference.partition("@")[0])
+    return {"detector": digest_json([reference, champion.version if champion else None])}
 
 
 def decisive(settings: ArchiveSettings) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pipelines.ledger import DONE, Entry, append_entries, read_entries, work_key
 from services import result_versions
 from services.label_store import current_version, read_labels
 from services.nightly.changes import changed_files, must_learn
+from services.nightly.defects import find_defects
 from services.nightly.gate import AUTHOR
 from services.nightly.journal import Journal
 from services.nightly.plans import Plan
@@ -247,6 +248,7 @@ def _predict(night: Night, model_uri: str) -> Values:
 #: In the order in which they are done.
 STEPS = (
     Step("ingest", ingest, "ingest"),
+    Step("defects", find_defects, "", ("ingest",)),
     Step("segmenter", refit_segmenter, "", ("ingest",)),
     Step("promote_segmenter", promote_segmenter, "", ("segmenter",)),
     Step("segment", segment, "segment", ("ingest", "promote_segmenter")),

@@ -1,4 +1,4 @@
-"""What a night's report says of models: candidates against those in use, and who won."""
+"""What a night's report says of models: candidates against those in use, who won, what it found."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -39,6 +39,22 @@ def segmenter_section(journal: Journal, figures: FigureFolder) -> Section | None
     ]
     blocks.append(Table("Segmenters", ["what", "value"], facts, 2))
     return Section("segmenter", "Segmenter", blocks)
+
+
+def defects_section(journal: Journal) -> Section | None:
+    """Tell what a detector of defects found in all mosaics together, if there is one."""
+    found = journal.values("defects")
+    if not found.get("model"):
+        return None
+    facts = [
+        ["detector", str(found["model"])],
+        ["mosaics", f"{found['mosaics']:,}, of which {found['unchanged']:,} were scored before"],
+        ["patches", f"{found['patches']:,}, of which {found['flagged']:,} are flagged"],
+        ["defects", f"{found['defects']:,}"],
+        ["smaller than a patch", ", ".join(found["too_small"]) or "none"],
+        ["ranked, with pictures", str(found.get("report", "no report was asked for"))],
+    ]
+    return Section("defects", "Defects", [Table("Defects", ["what", "value"], facts, 2)])
 
 
 def learning_section(journal: Journal, plan: Plan | None, figures: FigureFolder) -> Section | None:

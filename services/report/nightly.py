@@ -29,7 +29,7 @@ from services.report.blocks import (
 )
 from services.report.build import write_page
 from services.report.embedding import FigureFolder
-from services.report.night_models import learning_section, segmenter_section
+from services.report.night_models import defects_section, learning_section, segmenter_section
 from services.report.provenance import quarantine
 from services.versions import code_version, library_versions
 
@@ -55,6 +55,7 @@ def write_night_report(
     sections = [
         _changes(plan),
         segmenter_section(journal, figures),
+        defects_section(journal),
         learning_section(journal, plan, figures),
         _labels(archive, journal),
         _drift(archive, journal, figures),

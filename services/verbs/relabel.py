@@ -17,8 +17,8 @@ from services.stages import JobSettings, load_stages
 
 STAGES = ("ingest", "segment", "label", "clean", "train", "predict")
 #: Flags of this verb that a stage knows under another name.
-#: Fitted anew only where the settings ask for it.
-REFIT = "segmenter.fit"
+#: Done only where the settings ask for it.
+REFIT, DETECT = "segmenter.fit", "defects.score"
 RENAMED = {
     "segment": {"method": "segment_method"},
     "train": {"method": "train_method"},
@@ -66,6 +66,12 @@ class Settings(NoticeSettings, JobSettings):
     segmenter_truth: Path | None = Field(
         None, description="folder of outlined images that new segmenters are judged on"
     )
+    defect_model: str | None = Field(
+        None,
+        pattern=r"^[^@/]+(@champion|/[0-9]+)$",
+        description="detector that looks for defects: NAME@champion or NAME/VERSION "
+        "([defects.score])",
+    )
     drift_nights: int = Field(28, ge=1, description="earlier nights that drift is held against")
 
     @classmethod
@@ -76,11 +82,12 @@ class Settings(NoticeSettings, JobSettings):
             check_run_id(settings.run_id)
         fixed: dict[str, Mapping[str, Any]] = {"predict": {"model": f"{settings.name}@champion"}}
         settings._stages = load_stages(settings, toml, STAGES, renamed=RENAMED, fixed=fixed)
+        asked: dict[str, Mapping[str, Any]] = {}
         if settings.refit_segmenter:
-            name = settings._segmenter_name()
-            settings._stages |= load_stages(
-                settings, toml, (REFIT,), renamed=RENAMED, fixed={REFIT: {"name": name}}
-            )
+            asked[REFIT] = {"name": settings._segmenter_name()}
+        if settings.defect_model is not None:
+            asked[DETECT] = {"model": settings.defect_model}
+        settings._stages |= load_stages(settings, toml, tuple(asked), renamed=RENAMED, fixed=asked)
         return settings
 
     def _segmenter_name(self) -> str:
