@@ -61,8 +61,8 @@ def _by_hand(lab: Laboratory, root: Path, new: Path) -> None:
     # The large archive has the mosaic already when it learns: that is not what is measured.
     for verb, name in ((clean, "clean"), (train, "train")):
         verb.execute(stages[name].model_copy(update={"archive": root, "seed": 1}))
-    newest = predict.Settings(archive=root, model="classifier@candidate", mosaic=("m00",))
-    predict.execute(newest)
+    newest = {"archive": root, "model": "classifier@candidate", "mosaic": ("m00",)}
+    predict.execute(stages["predict"].model_copy(update=newest))
 
 
 def _kills(folder: Path) -> Measurement:
