@@ -14,6 +14,9 @@ import ray
 
 #: How long a cluster may take to accept a connection.
 CONNECT_TIMEOUT_S = 10.0
+#: How often a Ray of our own is started, if it does not answer in the time that Ray waits.
+N_STARTS = 4
+_TOO_SLOW = "timed out during startup"
 
 
 #: Whether an outer `one_session` keeps Ray up between connections.
@@ -53,7 +56,7 @@ def connect(address: str | None = None, *, num_cpus: int | None = None) -> Itera
     Raises
     ------
     ConnectionError
-        If nobody answers at the address.
+        If nobody answers at the address, or no Ray could be started here.
     """
     if ray.is_initialized():
         yield
@@ -63,14 +66,7 @@ def connect(address: str | None = None, *, num_cpus: int | None = None) -> Itera
     if where not in ("local", "auto"):
         _check_reachable(where)
     with _stderr_without(b"Set ray log level"):
-        ray.init(
-            address=where,
-            num_cpus=num_cpus if where == "local" else None,
-            include_dashboard=False if where == "local" else None,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            configure_logging=True,
-        )
+        _init(where, num_cpus)
     try:
         yield
     finally:
@@ -94,6 +90,31 @@ def _check_reachable(address: str) -> None:
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConnectionError(f"no Ray cluster answers at {address}: {reason}") from error
+
+
+def _init(where: str, num_cpus: int | None) -> None:
+    """Connect to a cluster, or start a Ray of our own, if need be more than once."""
+    for n_left in reversed(range(N_STARTS)):
+        try:
+            ray.init(
+                address=where,
+                num_cpus=num_cpus if where == "local" else None,
+                include_dashboard=False if where == "local" else None,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                configure_logging=True,
+            )
+        except Exception as error:
+            # On a busy machine that takes longer than the half minute that Ray waits.
+            if where != "local" or _TOO_SLOW not in str(error):
+                raise
+            if not n_left:
+                raise ConnectionError(
+                    f"Ray did not start here, {N_STARTS} times: the machine has too much to do"
+                ) from error
+            ray.shutdown()
+        else:
+            return
 
 
 @contextmanager

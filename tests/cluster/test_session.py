@@ -86,6 +86,47 @@ def test_ray_ends_when_the_work_fails(no_ray):
     assert no_ray[-1] == "shutdown"
 
 
+SLOW = "The current node timed out during startup. This could happen because ..."
+
+
+def test_a_ray_that_starts_too_slowly_is_started_again(no_ray, monkeypatch):
+    answers = iter([Exception(SLOW), Exception(SLOW), None])
+
+    def init(**_):
+        if (error := next(answers)) is not None:
+            raise error
+
+    monkeypatch.setattr(session.ray, "init", init)
+
+    with connect():
+        pass
+
+    assert next(answers, "all were asked for") == "all were asked for"
+
+
+def test_a_machine_on_which_ray_never_starts_is_too_busy(no_ray, monkeypatch):
+    def init(**_):
+        raise Exception(SLOW)
+
+    monkeypatch.setattr(session.ray, "init", init)
+
+    with pytest.raises(ConnectionError, match="the machine has too much to do"), connect():
+        pass
+
+
+def test_what_else_goes_wrong_at_the_start_is_not_tried_again(no_ray, monkeypatch):
+    def init(**options):
+        no_ray.append(options)
+        raise RuntimeError("no space left")
+
+    monkeypatch.setattr(session.ray, "init", init)
+
+    with pytest.raises(RuntimeError, match="no space left"), connect():
+        pass
+
+    assert len(no_ray) == 1
+
+
 @pytest.mark.parametrize("prefix", ["", "ray://"])
 def test_an_address_is_taken_from_the_call_before_the_environment(
     no_ray, listener, monkeypatch, prefix
