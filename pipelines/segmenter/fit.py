@@ -15,7 +15,7 @@ from pipelines.errors import ModelError, SettingsError
 from pipelines.randomness import generator
 from pipelines.segmentation.learned.images import Segmenter
 from pipelines.segmentation.learned.model_folder import read_model_folder, write_model_folder
-from pipelines.segmentation.learned.network import CONFIGS, build_network
+from pipelines.segmentation.learned.network import build_network, describe_network
 from pipelines.segmentation.learned.predictor import FieldPredictor
 from pipelines.segmenter.early_learning import correct_masks, should_correct
 from pipelines.segmenter.examples import Patches, data_digest, read_examples
@@ -147,7 +147,7 @@ class _Fit:
         sizes = [e.source.pixel_size_nm for e in self.examples]
         known = [size for size in sizes if size is not None]
         card = {
-            "network": CONFIGS[plan.width],
+            "network": _network_of(plan),
             "object_px": plan.object_px,
             "polarity_free": plan.polarity_free,
             "widths_px": [min(widths), max(widths)],
@@ -257,14 +257,19 @@ def _first_network(plan: FitPlan) -> nn.Module:
     if plan.start is None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(generator(plan.seed, "weights").integers(2**63)))
-            return build_network(CONFIGS[plan.width])
+            return build_network(_network_of(plan))
     network, card = read_model_folder(plan.start)
-    if dict(card.network) != CONFIGS[plan.width] or card.object_px != plan.object_px:
+    wanted = _network_of(plan)
+    if dict(card.network) != wanted or card.object_px != plan.object_px:
         raise SettingsError(
-            f"start must be a {plan.width} model of objects {plan.object_px:g} px wide, "
+            f"start must be a {plan.width} model of objects {plan.object_px:g} px wide, {wanted}, "
             f"got {dict(card.network)} and {card.object_px:g} px"
         )
     return network
+
+
+def _network_of(plan: FitPlan) -> dict[str, Any]:
+    return describe_network(plan.width, local_contrast=plan.local_contrast)
 
 
 def _optimiser(network: nn.Module, plan: FitPlan) -> torch.optim.Optimizer:

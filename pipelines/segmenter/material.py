@@ -41,16 +41,16 @@ def write_source(
     )
 
 
-def write_scenes(folder: Path, n: int, *, seed: int) -> list[Source]:
+def write_scenes(folder: Path, n: int, *, seed: int, on_support: bool = False) -> list[Source]:
     """Draw simulated scenes into ``folder``, unless they are there already."""
     sources = []
     for number in range(n):
-        name = f"scene-{seed}-{number:05d}"
+        name = f"{'supported' if on_support else 'scene'}-{seed}-{number:05d}"
         image, instances = (folder / f"{name}.{part}.npy" for part in ("image", "instances"))
         if image.exists() and instances.exists():
             sources.append(Source(name, "simulated", image, instances))
             continue
-        scene = draw_scene(seed, number)
+        scene = draw_scene(seed, number, on_support=on_support)
         sources.append(write_source(folder, name, "simulated", scene.image, scene.instances))
     return sources
 

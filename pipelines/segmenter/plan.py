@@ -67,6 +67,9 @@ class FitPlan:
         Every image is resampled until its median object is this wide.
     width : {"slim", "wide"}
         Size of the network: slim for processors, wide for accelerators.
+    local_contrast : bool
+        Whether the network is shown how pixels stand out from what is around them, beside grey
+        levels: for objects that are much dimmer than what they lie on.
     n_epochs, steps_per_epoch : int
         How long to learn. A step is ``batch_size`` patches of ``patch_px`` squared.
     batch_size, patch_px : int
@@ -100,6 +103,7 @@ class FitPlan:
     sources: Sequence[Source]
     object_px: float = 18.0
     width: Literal["slim", "wide"] = "slim"
+    local_contrast: bool = False
     n_epochs: int = 20
     steps_per_epoch: int = 25
     batch_size: int = 8

@@ -7,7 +7,7 @@ the image.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 import cv2
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pipelines.randomness import generator
 from pipelines.segmenter.shading import draw_background, draw_look, finish_image, shade_object
+from pipelines.segmenter.supports import draw_dimness
 
 #: Corners of an outline.
 _N_CORNERS = 48
@@ -41,7 +42,7 @@ class Scene:
     instances: NDArray[np.int32]
 
 
-def draw_scene(seed: int, number: int, *, edge_px: int = 320) -> Scene:
+def draw_scene(seed: int, number: int, *, edge_px: int = 320, on_support: bool = False) -> Scene:
     """Draw one scene; the same for the same seed and number.
 
     Parameters
@@ -50,16 +51,23 @@ def draw_scene(seed: int, number: int, *, edge_px: int = 320) -> Scene:
         Which.
     edge_px : int
         Edge of the square image.
+    on_support : bool
+        Whether objects are dim and lie on something thick and uneven, as particles on a
+        catalyst's support do, often few or on one side of the image.
     """
     rng = generator(seed, "scene", number)
     width_px = float(math.exp(rng.uniform(math.log(18), math.log(52))))
     outline = _FAMILIES[int(rng.integers(len(_FAMILIES)))](rng)
     spread = float(rng.choice([0.03, 0.06, 0.12, 0.25, 0.4]))
     look = draw_look(rng, width_px)
+    if on_support:
+        dim = draw_dimness(math.copysign(1.0, look.contrast), rng)
+        look = replace(look, opaque=False, hollow=0.0, fog=0.0, **asdict(dim))
     image = draw_background(edge_px, width_px, look, rng)
     instances = np.zeros((edge_px, edge_px), dtype=np.int32)
     areas = [0]
-    for centre in _centres(edge_px, width_px, rng):
+    centres = _centres(edge_px, width_px, rng)
+    for centre in _thinned(centres, edge_px, rng) if on_support else centres:
         radius = 0.5 * width_px * math.exp(rng.normal(0, spread))
         turn = rng.uniform(0, 2 * math.pi)
         corners = _turned(outline(rng), turn) * radius + centre
@@ -124,6 +132,21 @@ def _centres(edge_px: int, width_px: float, rng: np.random.Generator) -> NDArray
     chosen = rng.integers(n_heaps, size=max(6, int(n_most * rng.uniform(0.15, 0.6))))
     spread_px = rng.uniform(1.0, 2.5) * width_px
     return np.asarray(heaps[chosen] + rng.normal(0, spread_px, (len(chosen), 2)))
+
+
+def _thinned(
+    centres: NDArray[np.float64], edge_px: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Keep a share of the centres, and in some scenes only those on one side of a line.
+
+    On a support there is often more to be mistaken for objects than there are objects.
+    """
+    keep = rng.random(len(centres)) < rng.uniform(0.1, 1.0)
+    if rng.random() < 0.25:
+        angle, reach_px = rng.uniform(0, 2 * math.pi), rng.uniform(-0.3, 0.3) * edge_px
+        beyond = (centres - edge_px / 2) @ np.array([math.cos(angle), math.sin(angle)])
+        keep &= beyond > reach_px
+    return centres[keep]
 
 
 def _superellipses(rng: np.random.Generator) -> Outline:

@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.segmenter.supports import draw_grain, draw_support
+
 Floats = NDArray[np.float32]
 
 
@@ -37,6 +39,8 @@ class Look:
         Of the camera.
     writing : bool
         Whether there are letters and bars over the image.
+    support : float
+        Grey levels of what objects lie on, where it is thickest, up or down; 0 without.
     """
 
     background: float
@@ -55,6 +59,7 @@ class Look:
     blur_px: float
     noise: float
     writing: bool
+    support: float = 0.0
 
 
 def draw_look(rng: np.random.Generator, width_px: float) -> Look:
@@ -88,9 +93,9 @@ def draw_background(edge_px: int, width_px: float, look: Look, rng: np.random.Ge
     """Draw what lies behind the objects."""
     image = np.full((edge_px, edge_px), look.background, dtype=np.float32)
     strength = look.fog * abs(look.contrast)
-    image += strength * _grain(edge_px, edge_px / 3, rng)
+    image += strength * draw_grain(edge_px, edge_px / 3, rng)
     if rng.random() < 0.5:
-        image += 0.3 * strength * _grain(edge_px, width_px / 3, rng)
+        image += 0.3 * strength * draw_grain(edge_px, width_px / 3, rng)
     if look.clutter:
         things = np.zeros_like(image)
         for _ in range(look.clutter):
@@ -103,6 +108,8 @@ def draw_background(edge_px: int, width_px: float, look: Look, rng: np.random.Ge
                 end = rng.integers(0, edge_px, 2).tolist()
                 cv2.line(things, (x, y), end, grey, max(1, radius // 6))
         image += cv2.GaussianBlur(things, (0, 0), width_px * rng.uniform(0.1, 0.4))
+    if look.support:
+        image += look.support * draw_support(edge_px, width_px, rng)
     return image
 
 
@@ -137,7 +144,7 @@ def shade_object(
     if look.texture:
         body += (
             look.texture
-            * _grain(max(mask.shape), radius_px / 3, rng)[: mask.shape[0], : mask.shape[1]]
+            * draw_grain(max(mask.shape), radius_px / 3, rng)[: mask.shape[0], : mask.shape[1]]
         )
     own = look.contrast * math.exp(rng.normal(0, look.spread))
     ground = np.float32(look.background) if look.opaque else under
@@ -176,11 +183,3 @@ def _write(image: NDArray[np.uint8], rng: np.random.Generator) -> None:
         cv2.putText(image, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, size, grey, 2)
         if rng.random() < 0.5:
             cv2.rectangle(image, (x, y + 4), (x + int(rng.integers(30, 100)), y + 9), grey, -1)
-
-
-def _grain(edge_px: int, grain_px: float, rng: np.random.Generator) -> Floats:
-    """Smooth noise of standard deviation about 1."""
-    coarse_px = max(2, math.ceil(edge_px / max(grain_px, 1.0)) + 1)
-    coarse = rng.normal(0, 1, (coarse_px, coarse_px)).astype(np.float32)
-    size = (edge_px, edge_px)
-    return np.asarray(cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC), dtype=np.float32)

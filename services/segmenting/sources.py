@@ -32,7 +32,9 @@ from services.segmenting.images import (
 )
 
 #: Raised whenever the same inputs become other sources.
-RESULT_VERSION = 1
+RESULT_VERSION = 2
+#: One in so many scenes shows dim objects on a support, where any are to.
+_SUPPORTED_EACH = 4
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,10 @@ class Inputs:
         where classical methods look for objects.
     n_simulated : int
         Scenes that are made up.
+    on_support : bool
+        Whether some of them show dim objects on a thick support.
     seed : int
-        Seed of those.
+        Seed of all of them.
     """
 
     folder: Path | None
@@ -60,6 +64,7 @@ class Inputs:
     segmented_mosaics: tuple[str, ...]
     weak_mosaics: tuple[str, ...]
     n_simulated: int
+    on_support: bool
     seed: int
 
     def identity(self, archive: Archive) -> dict[str, Any]:
@@ -77,7 +82,9 @@ class Inputs:
             "weak_mosaics": {
                 name: open_mosaic(archive.mosaic(name)).info.digest for name in self.weak_mosaics
             },
-            "simulated": [self.n_simulated, self.seed] if self.n_simulated else None,
+            "simulated": [self.n_simulated, self.on_support, self.seed]
+            if self.n_simulated
+            else None,
         }
 
 
@@ -124,6 +131,7 @@ def plan_inputs(
     believe_instances: bool,
     weak: bool,
     n_simulated: int,
+    on_support: bool = False,
     seed: int,
 ) -> Inputs:
     """Choose what to learn from.
@@ -138,7 +146,14 @@ def plan_inputs(
     segmented = mosaics_with(archive, others, INSTANCES) if believe_instances else []
     unknown = [name for name in others if name not in segmented] if weak else []
     inputs = Inputs(
-        folder, pixel_size_nm, tuple(true), tuple(segmented), tuple(unknown), n_simulated, seed
+        folder,
+        pixel_size_nm,
+        tuple(true),
+        tuple(segmented),
+        tuple(unknown),
+        n_simulated,
+        on_support,
+        seed,
     )
     if folder is None and not (true or segmented or unknown or n_simulated):
         raise SettingsError(
@@ -170,7 +185,7 @@ def write_sources(archive: Archive, inputs: Inputs, folder: Path) -> Sources:
         _write(folder, found, "weak", renamed(image, "segmented"))
     for image, confidence in _weak(archive, inputs.weak_mosaics):
         _write(folder, found, "weak", renamed(image, "weak"), confidence)
-    for image in _simulated(inputs.n_simulated, inputs.seed):
+    for image in _simulated(inputs.n_simulated, inputs.seed, on_support=inputs.on_support):
         _write(folder, found, "simulated", image)
     return found
 
@@ -188,9 +203,11 @@ def _weak(archive: Archive, names: Sequence[str]) -> Iterator[tuple[KnownImage, 
             yield replace(image, instances=masks.instances.astype(np.uint32)), masks.confidence
 
 
-def _simulated(n: int, seed: int) -> Iterator[KnownImage]:
+def _simulated(n: int, seed: int, *, on_support: bool) -> Iterator[KnownImage]:
     for number in range(n):
-        scene = draw_scene(seed, number)
+        # What is learned on supports must not be unlearned elsewhere.
+        supported = on_support and number % _SUPPORTED_EACH == 0
+        scene = draw_scene(seed, number, on_support=supported)
         name = f"scene-{number}"
         yield KnownImage(name, name, scene.image, scene.instances.astype(np.uint32), None)
 

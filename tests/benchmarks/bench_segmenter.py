@@ -8,35 +8,30 @@ DATA holds dsb2018, emps and stem-np-boxes; figures go to ``segmenter.json`` and
 import argparse
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from pipelines.randomness import generator
 from pipelines.segmentation.learned.images import Segmenter
-from pipelines.segmentation.learned.widths import instance_areas, typical_width_px
 from pipelines.segmenter.box_masks import draw_box_masks
 from pipelines.segmenter.files import read_result
 from pipelines.segmenter.fit import fit_on_team
 from pipelines.segmenter.material import write_scenes, write_source, write_weak_sources
 from pipelines.segmenter.plan import FitPlan, Source
-from pipelines.segmenter.scores import Scores, score_pairs
 from pipelines.segmenter.weak_masks import RECIPES, draw_weak_masks, segment_by
 from pipelines.training.team import Team
 from tests.benchmarks.record import HERE, machine
+from tests.benchmarks.segmenter_counts import box_counts, counts, measure, pooled
 from tests.benchmarks.segmenter_sets import (
-    Picture,
-    boxes_of,
-    match_boxes,
     read_boxed,
     read_pictures,
+    typical_box_px,
 )
 from tests.benchmarks.segmenter_speed import run
 from tests.benchmarks.segmenter_tables import write_tables
@@ -45,10 +40,13 @@ __all__ = ["run"]
 
 RESULTS = HERE / "segmenter.json"
 N_FOLDS = 5
-N_SCENES = 240
+#: Scenes; and, where the network compares with what is around, those on a support.
+N_SCENES, N_ON_SUPPORT = 240, 80
 #: Steps of a fit: of the first one on scenes alone, and of those that begin with its weights.
-BASE_STEPS = 2000
-STEPS = {"dsb2018": 400, "emps": 300, "joint": 500, "few": 150, "weak": 300, "stem": 200}
+BASE_STEPS, COMPARING_STEPS = 2000, 2500
+STEPS = {"dsb2018": 400, "emps": 300, "joint": 500, "few": 150, "weak": 400, "stem": 200}
+#: Correction begins some epochs after a fit does: that of weak masks has short ones.
+EPOCH_STEPS, WEAK_EPOCH_STEPS = 50, 25
 
 
 @dataclass(frozen=True)
@@ -76,53 +74,26 @@ class Bench:
             fit_on_team(plan, folder, Team())
         return read_result(folder).model
 
+    def scenes_and_supported(self) -> list[Source]:
+        folder = self.work / "sources"
+        return [*self.scenes(), *write_scenes(folder, N_ON_SUPPORT, seed=1, on_support=True)]
+
     def base(self) -> Path:
         return self.fit("base", plan_of(self.scenes(), BASE_STEPS))
+
+    def comparing_base(self) -> Path:
+        plan = plan_of(self.scenes_and_supported(), COMPARING_STEPS, local_contrast=True)
+        return self.fit("comparing-base", plan)
 
     def started(self, name: str, sources: Sequence[Source], n_steps: int, **more: Any) -> Path:
         return self.fit(name, plan_of(sources, n_steps, start=self.base(), **more))
 
 
-def plan_of(sources: Sequence[Source], n_steps: int, **more: Any) -> FitPlan:
-    n_epochs = max(1, round(n_steps / 50))
+def plan_of(
+    sources: Sequence[Source], n_steps: int, *, epoch_steps: int = EPOCH_STEPS, **more: Any
+) -> FitPlan:
+    n_epochs = max(1, round(n_steps / epoch_steps))
     return FitPlan(tuple(sources), n_epochs=n_epochs, steps_per_epoch=n_steps // n_epochs, **more)
-
-
-def measure(model: Path, pictures: Sequence[Picture]) -> dict[str, Any]:
-    """Score a model on images, with the width of objects estimated, and as the truth has it."""
-    segmenter = Segmenter.open(model, torch.device("cpu"))
-    started = time.process_time()
-    estimated = [segmenter.segment(p.image) for p in pictures]
-    seconds = time.process_time() - started
-    given = [
-        segmenter.segment(p.image, width_px=typical_width_px(instance_areas(p.instances)))
-        for p in pictures
-    ]
-    return {
-        "images": [p.name for p in pictures],
-        "stained": [p.stained for p in pictures],
-        "estimated": [counts(p, found) for p, found in zip(pictures, estimated, strict=True)],
-        "given": [counts(p, found) for p, found in zip(pictures, given, strict=True)],
-        "cpu_s": seconds,
-    }
-
-
-def counts(picture: Picture, found: NDArray[np.int32]) -> dict[str, Any]:
-    """Say of one image what can be pooled later."""
-    return plain(score_pairs([(picture.instances, found)]))
-
-
-def plain(s: Scores) -> dict[str, Any]:
-    objects = s.n_truth + s.n_found
-    return {
-        "n_truth": s.n_truth,
-        "n_found": s.n_found,
-        "matched_50": round(s.f1_50 * objects / 2),
-        "matched_75": round(s.f1_75 * objects / 2),
-        "iou": s.pq * objects / 2,
-        "n_split": s.n_split,
-        "n_merged": s.n_merged,
-    }
 
 
 def run_folds(bench: Bench, name: str, fold: int) -> dict[str, Any]:
@@ -155,13 +126,23 @@ def run_few(bench: Bench, name: str, fold: int) -> dict[str, Any]:
 
 
 def run_weak(bench: Bench, name: str, _: int) -> dict[str, Any]:
-    """No given mask: classical masks of all images, and scenes."""
+    """No given mask: classical masks of all images, corrected or not, and scenes."""
     pictures = [p for p in read_pictures(bench.data, name) if name != "dsb2018" or p.stained]
     sources = write_weak_sources(
         bench.work / "sources", {f"weak-{name}-{p.name}": p.image for p in pictures}
     )
-    model = bench.started(f"weak-{name}", [*sources, *bench.scenes()], STEPS["weak"])
-    return {name: measure(model, pictures), "scenes alone": measure(bench.base(), pictures)}
+    models = {
+        part: bench.started(
+            f"weak-{name}-{correct_early}",
+            [*sources, *bench.scenes()],
+            STEPS["weak"],
+            epoch_steps=WEAK_EPOCH_STEPS,
+            correct_early=correct_early,
+        )
+        for part, correct_early in ((name, True), ("uncorrected", False))
+    }
+    models["scenes alone"] = bench.base()
+    return {part: measure(model, pictures) for part, model in models.items()}
 
 
 def run_recipes(bench: Bench, name: str, _: int) -> dict[str, Any]:
@@ -193,17 +174,27 @@ def run_stem(bench: Bench, fold: int) -> dict[str, Any]:
                     folder, f"stem-{p.name}", "weak", p.image, instances, confidence=confidence
                 )
             )
-    training = [*sources, *bench.scenes()]
+    training = [*sources, *bench.scenes_and_supported()]
     # Boxes are not masks that a network could see through, but they are not wrong either.
-    model = bench.started(f"stem-{fold}", training, STEPS["stem"], correct_early=False)
-    segmenter = Segmenter.open(model, torch.device("cpu"))
-    scored = []
-    for p in pictures[fold::N_FOLDS]:
-        found = boxes_of(segmenter.segment(p.image))
-        matched = match_boxes(p.boxes, found)
-        scored.append({"n_truth": len(p.boxes), "n_found": len(found), "matched_50": matched})
-    names = [p.name for p in pictures[fold::N_FOLDS]]
-    return {"stem-np-boxes": {"images": names, "estimated": scored}}
+    plan = plan_of(
+        training,
+        STEPS["stem"],
+        start=bench.comparing_base(),
+        local_contrast=True,
+        correct_early=False,
+    )
+    segmenter = Segmenter.open(bench.fit(f"stem-{fold}", plan), torch.device("cpu"))
+    kept_back = pictures[fold::N_FOLDS]
+    return {
+        "stem-np-boxes": {
+            "images": [p.name for p in kept_back],
+            "estimated": [box_counts(p, segmenter.segment(p.image)) for p in kept_back],
+            "given": [
+                box_counts(p, segmenter.segment(p.image, width_px=typical_box_px(p.boxes)))
+                for p in kept_back
+            ],
+        }
+    }
 
 
 def folds_of(run: Callable[[Bench, int], dict[str, Any]], name: str) -> dict[str, Any]:
@@ -251,13 +242,6 @@ def main() -> None:
         for part, measured in found.items():
             print(name, part, pooled(measured["estimated"]), flush=True)
     write_tables(results)
-
-
-def pooled(scored: Sequence[Mapping[str, Any]]) -> str:
-    truth, found = (sum(s[key] for s in scored) for key in ("n_truth", "n_found"))
-    matched = sum(s["matched_50"] for s in scored)
-    each = [2 * s["matched_50"] / max(s["n_truth"] + s["n_found"], 1) for s in scored]
-    return f"F1 {2 * matched / max(truth + found, 1):.3f} median {np.median(each):.3f}"
 
 
 if __name__ == "__main__":

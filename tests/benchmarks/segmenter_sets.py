@@ -72,6 +72,11 @@ def boxes_of(instances: NDArray[np.int32]) -> list[Box]:
     ]
 
 
+def typical_box_px(boxes: Sequence[Box]) -> float:
+    """Return the median of the boxes' widths, each the edge of a square of equal area."""
+    return float(np.median([np.sqrt((y1 - y0) * (x1 - x0)) for y0, x0, y1, x1 in boxes]))
+
+
 def match_boxes(truth: Sequence[Any], found: Sequence[Any]) -> int:
     """Count pairs of boxes, one to one, whose IoU is at least 0.5."""
     if not truth or not found:

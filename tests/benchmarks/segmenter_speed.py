@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipelines.records import Window
 from pipelines.segmentation.learned.fields import BLOCK_PX, Grid, predict_window
 from pipelines.segmentation.learned.heights import drop_unsure, field_heights
-from pipelines.segmentation.learned.network import CONFIGS, build_network
+from pipelines.segmentation.learned.network import build_network, describe_network
 from pipelines.segmentation.learned.normalisation import Normalisation
 from pipelines.segmentation.learned.predictor import FieldPredictor
 from tests.benchmarks.record import Measurement
@@ -23,7 +23,7 @@ def run() -> list[Measurement]:
     """Time the slim network on one core: blocks, overlap, resampling, heights and all."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    network = build_network(CONFIGS["slim"]).eval()
+    network = build_network(describe_network("slim", local_contrast=True)).eval()
     predict = FieldPredictor(network, torch.device("cpu"))
     blocks = np.random.default_rng(0).normal(0, 0.3, (16, BLOCK_PX, BLOCK_PX)).astype(np.float32)
     image = np.random.default_rng(1).integers(0, 255, (2048, 2048)).astype(np.uint8)

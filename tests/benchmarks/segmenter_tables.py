@@ -19,6 +19,11 @@ TITLES: dict[tuple[str, str], tuple[str, float | None]] = {
     ("few-emps", "emps"): ("particles: five given masks", None),
     ("weak-dsb2018", "dsb2018"): ("stained nuclei: no given mask", None),
     ("weak-emps", "emps"): ("particles: no given mask", None),
+    ("weak-dsb2018", "uncorrected"): (
+        "stained nuclei: no given mask, weak masks uncorrected",
+        None,
+    ),
+    ("weak-emps", "uncorrected"): ("particles: no given mask, not corrected", None),
     ("weak-dsb2018", "scenes alone"): ("stained nuclei: simulated scenes alone", None),
     ("weak-emps", "scenes alone"): ("particles: simulated scenes alone", None),
     ("stem", "stem-np-boxes"): ("STEM particles: boxes from boxes, 5 folds", 0.40),

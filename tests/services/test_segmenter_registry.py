@@ -14,7 +14,7 @@ from services.segmenter_registry import (
 )
 from services.tracking import open_client, track_run
 
-SMALL = {"channels": [8, 8], "layers": 1}
+SMALL = {"channels": [8, 8], "layers": 1, "around_px": 36}
 CONFIG = {
     "network": SMALL,
     "object_px": 24.0,

@@ -1,6 +1,5 @@
 """Whole images in memory through a segmenter: what a mosaic's tiles do, in one piece."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from pipelines.segmentation.learned.heights import drop_unsure, field_heights, i
 from pipelines.segmentation.learned.model_folder import read_model_folder
 from pipelines.segmentation.learned.normalisation import Normalisation
 from pipelines.segmentation.learned.predictor import FieldPredictor
+from pipelines.segmentation.learned.telling_parts import telling_parts
 from pipelines.segmentation.learned.widths import (
     Trial,
     choose_width_px,
@@ -29,8 +29,6 @@ from pipelines.segmentation.persistence import SplitRule
 _RULE = SplitRule(1.0 * UNITS_PER_PX, 0.1)
 #: Objects narrower than this share of the typical one are debris.
 _LEAST_WIDTH_SHARE = 0.2
-#: An image is looked at over so many object widths when its objects' width is estimated.
-_TRIAL_OBJECTS = 12
 
 
 @dataclass(frozen=True)
@@ -82,11 +80,10 @@ class Segmenter:
         return refine_width_px(chosen, self.try_width(images, chosen))
 
     def try_width(self, images: Sequence[Floats], width_px: float) -> Trial:
-        """Look for objects of one width, in the most varied part of each image."""
+        """Look for objects of one width, where images tell most of it."""
         areas: list[NDArray[Any]] = [np.empty(0)]
         peaks: list[NDArray[Any]] = [np.empty(0)]
-        for image in images:
-            part = _most_varied(image, math.ceil(_TRIAL_OBJECTS * width_px))
+        for part in (part for image in images for part in telling_parts(image, width_px)):
             fields = self.fields(part, width_px)
             _, objects = self._objects(fields, width_px)
             area = np.bincount(objects.reshape(-1))[1:]
@@ -106,12 +103,3 @@ class Segmenter:
         canvas = predict_window(grey, whole, grid, as_it_is, self.predict, batch_n_blocks=n_blocks)
         assert canvas is not None, "a whole image holds all its blocks"
         return replace(canvas, fields=drop_unsure(canvas.fields)).over(whole)
-
-
-def _most_varied(image: Floats, edge_px: int) -> Floats:
-    """Return the square of an image, of a few, whose grey levels vary the most."""
-    height, width = image.shape
-    rows = np.unique(np.linspace(0, max(height - edge_px, 0), 3).astype(int))
-    columns = np.unique(np.linspace(0, max(width - edge_px, 0), 3).astype(int))
-    parts = [image[y : y + edge_px, x : x + edge_px] for y in rows for x in columns]
-    return max(parts, key=lambda part: float(part.std()))

@@ -25,7 +25,7 @@ from pipelines.segmentation.settings import SegmentationSettings
 from pipelines.segmentation.survey import Survey
 
 #: Raised whenever equal weights and settings find other particles than before.
-VERSION = 1
+VERSION = 2
 #: Squares of the mosaic that the width of its objects is estimated from.
 _N_PICTURES = 3
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from pipelines.digests import digest_file, digest_json
 from pipelines.errors import ModelError
-from pipelines.segmentation.learned.network import FieldNetwork, build_network
+from pipelines.segmentation.learned.network import CONFIG_KEYS, FieldNetwork, build_network
 
 WEIGHTS_FILE = "weights.safetensors"
 CONFIG_FILE = "config.json"
@@ -94,7 +94,7 @@ def read_card(folder: Path) -> Card:
     Raises
     ------
     ModelError
-        If it is missing or damaged.
+        If it is missing or damaged, or of a network that this version does not know.
     """
     try:
         found: dict[str, Any] = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
@@ -103,6 +103,12 @@ def read_card(folder: Path) -> Card:
     missing = [key for key in CARD_KEYS if key not in found]
     if missing:
         raise ModelError(f"model {folder}: {CONFIG_FILE} does not say {', '.join(missing)}")
+    unsaid = [key for key in CONFIG_KEYS if key not in found["network"]]
+    if unsaid:
+        raise ModelError(
+            f"model {folder} was fitted by an earlier version, whose network says no "
+            f"{', '.join(unsaid)}; fit it again"
+        )
     sizes = found.get("pixel_sizes_nm")
     known = {*CARD_KEYS, "pixel_sizes_nm"}
     return Card(

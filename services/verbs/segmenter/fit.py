@@ -61,6 +61,9 @@ class Settings(ClusterSettings):
     width: Literal["slim", "wide"] = Field(
         "slim", description="size of the network: slim for processors, wide for accelerators"
     )
+    local_contrast: bool = Field(
+        False, description="objects are much dimmer than what they lie on: compare with that too"
+    )
     epochs: int = Field(20, ge=1, description="how long to learn")
     steps_per_epoch: int = Field(25, ge=1, description="batches in an epoch")
     batch_size: int = Field(8, ge=1, description="patches in a batch, over all workers")
@@ -110,6 +113,7 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
         believe_instances=settings.believe_instances,
         weak=settings.weak,
         n_simulated=settings.simulated,
+        on_support=settings.local_contrast,
         seed=settings.seed,
     )
     start = _start(archive, settings)
@@ -184,6 +188,7 @@ def _plan(settings: Settings, sources: "Sources", start: "Resolved | None") -> "
         sources=sources.sources,
         object_px=settings.object_px,
         width=settings.width,
+        local_contrast=settings.local_contrast,
         n_epochs=settings.epochs,
         steps_per_epoch=settings.steps_per_epoch,
         batch_size=settings.batch_size,

@@ -23,9 +23,27 @@ def test_scenes_show_their_objects_bright_and_dark():
     assert 3 < sum(brighter) < 13
 
 
+def test_on_a_support_objects_stand_out_less_than_what_is_between_them_varies():
+    stands_out = []
+    for number in range(8):
+        scene = draw_scene(2, number, edge_px=200, on_support=True)
+        inside = scene.instances > 0
+        between = np.median(scene.image[inside]) - np.median(scene.image[~inside])
+        stands_out.append(abs(between) / float(scene.image[~inside].std()))
+
+    assert np.median(stands_out) < 1.5
+
+
 def test_scenes_that_are_there_are_not_drawn_again(tmp_path):
     first = write_scenes(tmp_path, 2, seed=3)
     before = first[0].image.stat().st_mtime_ns
 
     assert write_scenes(tmp_path, 2, seed=3) == first
     assert first[0].image.stat().st_mtime_ns == before
+
+
+def test_scenes_on_a_support_do_not_replace_others(tmp_path):
+    plain = write_scenes(tmp_path, 1, seed=3)
+    supported = write_scenes(tmp_path, 1, seed=3, on_support=True)
+
+    assert not np.array_equal(np.load(plain[0].image), np.load(supported[0].image))

@@ -35,6 +35,20 @@ def test_recipes_agree_inside_objects_and_less_on_their_outlines(discs):
     assert confidence[rim].min() < 100
 
 
+def test_what_is_not_solid_is_hardly_believed():
+    image = np.full((120, 120), 20, np.uint8)
+    y, x = np.mgrid[:120, :120]
+    image[np.hypot(y - 35, x - 35) < 14] = 200
+    away = np.hypot(y - 95, x - 80)
+    image[(away > 16) & (away < 25) & (y < 95)] = 200
+
+    found = draw_weak_masks(image)
+
+    assert found.confidence[35, 35] == 255
+    assert found.instances[75, 80] == found.instances[90, 60] > 0
+    assert found.confidence[75, 80] < 60
+
+
 def test_a_flat_image_has_no_mask():
     assert not draw_weak_masks(np.full((40, 40), 9, np.uint8)).instances.any()
 

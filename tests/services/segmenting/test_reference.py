@@ -11,7 +11,7 @@ from pipelines.segmentation.learned.network import build_network
 from services.segmenting.choice import Choice, remember
 from services.segmenting.reference import Resolved, check_fit, resolve, resolve_all
 
-SMALL = {"channels": [8, 8], "layers": 1}
+SMALL = {"channels": [8, 8], "layers": 1, "around_px": 36}
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import torch
 from pipelines.segmentation.learned.model_folder import write_model_folder
 from pipelines.segmentation.learned.network import N_FIELDS, FieldNetwork, build_network
 
-SMALL = {"channels": [8, 16], "layers": 1}
+SMALL = {"channels": [8, 16], "layers": 1, "around_px": 36}
 
 
 def draw_network(seed: int = 0) -> FieldNetwork:

@@ -41,6 +41,15 @@ def test_a_card_that_lacks_something_is_refused(copy):
         read_card(copy)
 
 
+def test_a_model_of_an_earlier_version_is_refused(copy):
+    card = json.loads((copy / "config.json").read_text())
+    del card["network"]["around_px"]
+    (copy / "config.json").write_text(json.dumps(card))
+
+    with pytest.raises(ModelError, match=r"earlier version, .* no around_px; fit it again"):
+        read_card(copy)
+
+
 def test_weights_of_another_network_are_refused(copy):
     card = json.loads((copy / "config.json").read_text())
     card["network"]["channels"] = [16, 32]

@@ -29,23 +29,30 @@ def test_nothing_has_no_width():
 
 
 def test_what_looks_alike_at_two_steps_is_chosen_over_a_large_thing_at_one():
-    whole = [Trial(20.0, 24.0, peak=0.65), Trial(32.0, 26.0, peak=0.65)]
-    one_large = [Trial(128.0, 90.0, peak=0.5), Trial(200.0, 190.0, peak=0.9)]
+    whole = [Trial(20.0, 24.0, peak=0.65, n=20), Trial(32.0, 26.0, peak=0.65, n=20)]
+    one_large = [Trial(128.0, 90.0, peak=0.5, n=20), Trial(200.0, 190.0, peak=0.9, n=20)]
 
     assert choose_width_px([*whole, *one_large]) == pytest.approx(math.sqrt(24 * 26))
 
 
 def test_grain_that_is_narrow_at_every_step_is_not_chosen_over_objects():
-    grain = [Trial(6.0, 6.5, peak=0.6), Trial(9.3, 8.0, peak=0.6)]
-    objects = [Trial(22.0, 26.0, peak=0.6), Trial(35.0, 29.0, peak=0.6)]
+    grain = [Trial(6.0, 6.5, peak=0.6, n=20), Trial(9.3, 8.0, peak=0.6, n=20)]
+    objects = [Trial(22.0, 26.0, peak=0.6, n=20), Trial(35.0, 29.0, peak=0.6, n=20)]
 
     assert choose_width_px([*grain, *objects]) == pytest.approx(math.sqrt(26 * 29))
 
 
+def test_many_objects_tell_more_than_a_large_one():
+    many = [Trial(14.0, 13.0, peak=0.6, n=60), Trial(22.0, 15.0, peak=0.6, n=60)]
+    one = [Trial(128.0, 130.0, peak=0.65, n=1), Trial(200.0, 150.0, peak=0.65, n=1)]
+
+    assert choose_width_px([*many, *one]) == pytest.approx(math.sqrt(13 * 15))
+
+
 def test_a_closer_look_corrects_the_width_unless_it_sees_something_else():
-    assert refine_width_px(20.0, Trial(20.0, 22.0, 0.8)) == pytest.approx(math.sqrt(440))
-    assert refine_width_px(20.0, Trial(20.0, 60.0, 0.8)) == 20.0
-    assert refine_width_px(20.0, Trial(20.0, math.nan, 0.0)) == 20.0
+    assert refine_width_px(20.0, Trial(20.0, 22.0, 0.8, n=20)) == pytest.approx(math.sqrt(440))
+    assert refine_width_px(20.0, Trial(20.0, 60.0, 0.8, n=20)) == 20.0
+    assert refine_width_px(20.0, Trial(20.0, math.nan, 0.0, n=20)) == 20.0
 
 
 def test_a_width_is_chosen_where_nothing_is_found():
