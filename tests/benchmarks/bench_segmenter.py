@@ -43,7 +43,7 @@ N_FOLDS = 5
 #: Scenes; and, where the network compares with what is around, those on a support.
 N_SCENES, N_ON_SUPPORT = 240, 80
 #: Steps of a fit: of the first one on scenes alone, and of those that begin with its weights.
-BASE_STEPS, COMPARING_STEPS = 2000, 2500
+BASE_STEPS = 2000
 STEPS = {"dsb2018": 400, "emps": 300, "joint": 500, "few": 150, "weak": 400, "stem": 200}
 #: Correction begins some epochs after a fit does: that of weak masks has short ones.
 EPOCH_STEPS, WEAK_EPOCH_STEPS = 50, 25
@@ -82,7 +82,7 @@ class Bench:
         return self.fit("base", plan_of(self.scenes(), BASE_STEPS))
 
     def comparing_base(self) -> Path:
-        plan = plan_of(self.scenes_and_supported(), COMPARING_STEPS, local_contrast=True)
+        plan = plan_of(self.scenes_and_supported(), BASE_STEPS, local_contrast=True)
         return self.fit("comparing-base", plan)
 
     def started(self, name: str, sources: Sequence[Source], n_steps: int, **more: Any) -> Path:

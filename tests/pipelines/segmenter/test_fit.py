@@ -169,3 +169,12 @@ def test_learning_finds_discs_that_it_never_saw(disc_sources, discs, tiny, tmp_p
     pairs = [(ids, segmenter.segment(image, width_px=14.0)) for image, ids in unseen]
 
     assert score_pairs(pairs).f1_50 > 0.8
+
+
+def test_what_the_network_is_shown_is_part_of_the_model(disc_sources, tiny, tmp_path):
+    fit_on_team(tiny(disc_sources, local_contrast=True), tmp_path / "first", Team())
+    start = read_result(tmp_path / "first").model
+
+    assert read_card(start).network["around_px"] > 0
+    with pytest.raises(SettingsError, match=r"start must be .*'around_px': 0"):
+        fit_on_team(tiny(disc_sources, start=start), tmp_path / "second", Team())

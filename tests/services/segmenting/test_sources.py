@@ -90,10 +90,30 @@ def test_sources_hold_images_masks_and_how_far_they_are_believed(archive, tmp_pa
     assert sorted(found.mosaics) == sorted(found.masks) == sorted(by_name)
 
 
+def test_one_in_four_scenes_lies_on_a_support_if_any_is_to(archive, tmp_path):
+    plain, supported = (
+        write_sources(
+            archive,
+            plan(archive, weak=False, n_simulated=5, on_support=on_support),
+            tmp_path / str(on_support),
+        )
+        for on_support in (False, True)
+    )
+
+    other = {name for name in plain.mosaics if plain.mosaics[name] != supported.mosaics[name]}
+    assert other == {"scene-0", "scene-4"}
+
+
 def test_other_inputs_are_told_apart(archive):
     identities = [
         plan(archive, **given).identity(archive)
-        for given in ({}, {"weak": False}, {"n_simulated": 1}, {"n_simulated": 1, "seed": 1})
+        for given in (
+            {},
+            {"weak": False},
+            {"n_simulated": 1},
+            {"n_simulated": 1, "seed": 1},
+            {"n_simulated": 1, "on_support": True},
+        )
     ]
 
     assert all(a != b for i, a in enumerate(identities) for b in identities[:i])
