@@ -10,6 +10,7 @@ from tests.benchmarks.record import README
 
 BEGIN, END = "<!-- segmenter: begin -->", "<!-- segmenter: end -->"
 #: What each experiment is called, and the pooled F1 it is to reach; None where it is a comparison.
+#: Without a given mask that is 0.10 more than the best recipe alone.
 TITLES: dict[tuple[str, str], tuple[str, float | None]] = {
     ("dsb2018", "dsb2018"): ("nuclei: given masks, 5 folds", 0.88),
     ("emps", "emps"): ("particles: given masks, 5 folds", 0.70),
@@ -17,12 +18,9 @@ TITLES: dict[tuple[str, str], tuple[str, float | None]] = {
     ("joint", "emps"): ("particles: one model for both", None),
     ("few-dsb2018", "dsb2018"): ("nuclei: five given masks", None),
     ("few-emps", "emps"): ("particles: five given masks", None),
-    ("weak-dsb2018", "dsb2018"): ("stained nuclei: no given mask", None),
-    ("weak-emps", "emps"): ("particles: no given mask", None),
-    ("weak-dsb2018", "uncorrected"): (
-        "stained nuclei: no given mask, weak masks uncorrected",
-        None,
-    ),
+    ("weak-dsb2018", "dsb2018"): ("stained nuclei: no given mask", 0.837),
+    ("weak-emps", "emps"): ("particles: no given mask", 0.761),
+    ("weak-dsb2018", "uncorrected"): ("stained nuclei: no given mask, not corrected", None),
     ("weak-emps", "uncorrected"): ("particles: no given mask, not corrected", None),
     ("weak-dsb2018", "scenes alone"): ("stained nuclei: simulated scenes alone", None),
     ("weak-emps", "scenes alone"): ("particles: simulated scenes alone", None),

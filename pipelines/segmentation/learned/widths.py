@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 NARROWEST_PX, WIDEST_PX = 6.0, 200.0
 _OCTAVES = 0.65
 #: What an octave between what is found at one step and at the next takes off the peak, and one
-#: between what is tried and what is found. These and the next two do best on simulated scenes
-#: that no network was fitted on: one in twelve is wrong by more than 0.4 octaves.
+#: between what is tried and what is found. These and the next two do well on simulated scenes
+#: that no network was fitted on: one in ten is wrong by more than 0.4 octaves, on supports, which
+#: may look like large objects themselves, one in five.
 _UNLIKE_NEXT, _UNLIKE_TRIED = 0.5, 0.15
 #: Below this width every octave takes off so much more.
 _FINE_PX, _FINE_PENALTY = 12.0, 0.2
