@@ -24,7 +24,8 @@ KINDS = (*STRUCTURAL, "substitution")
 
 def draw(
     n_images: int, *, snr: float, first: int = 0, kinds: Sequence[str] = KINDS,
-    prevalence: float = PREVALENCE, seed: int = 11, size_px: int = SIZE_PX, **imaging: Any,
+    prevalence: float = PREVALENCE, seed: int = 11, size_px: int = SIZE_PX,
+    stride_px: int = PATCH_PX, **imaging: Any,
 ) -> tuple[Patches, np.ndarray]:  # fmt: skip
     """Draw images whose kinds come in turn; return their patches and the kind in each."""
     per_image = prevalence * (size_px // PATCH_PX) ** 2
@@ -36,7 +37,7 @@ def draw(
             (size_px, size_px), {kind: chosen.count(kind) for kind in chosen},
             Imaging(snr=snr, **imaging), seed=seed, index=first + i,
         )  # fmt: skip
-        origins = plan_grid(image.grey.shape, patch_px=PATCH_PX, stride_px=PATCH_PX)
+        origins = plan_grid(image.grey.shape, patch_px=PATCH_PX, stride_px=stride_px)
         known = [KnownDefect("", d.y, d.x, d.radius_px, d.kind) for d in image.defects]
         names = np.repeat(f"image-{first + i:04d}", len(origins))
         pixels = cut(image.grey, origins, PATCH_PX)

@@ -63,8 +63,11 @@ def tables(results: dict[str, Any]) -> str:
     if "published" in results:
         lines += [
             "",
-            "The published setting again, on simulated images: few of them, all defects in three "
-            "that are brighter. Areas (ROC, PR) by a random split of patches and on unseen images.",
+            "The published setting again, on simulated images: ten, each of its own brightness, "
+            "all defects in three of them, patches that overlap. Areas (ROC, PR) by a random split "
+            "of patches and on unseen images, and what the report leads with:",
+            "",
+            *(f"- {leak}" for leak in results["published"]["found"]["leaks"]),
             "",
             "| detector | ROC random | ROC unseen | PR random | PR unseen |",
             "| --- | --- | --- | --- | --- |",
