@@ -16,6 +16,7 @@ import click
 from pydantic.fields import FieldInfo
 
 from pipelines.errors import StorageFullError, TesseraError
+from services import event_log
 from services.outcome import CALLERS_MISTAKE, INTERRUPTED, LOCKED, OURS, Outcome
 
 #: Verb -> (module, summary). Modules are imported when their verb is used, so help is instant.
@@ -143,11 +144,12 @@ def _command(name: str, module: types.ModuleType) -> click.Command:
     settings_type = module.Settings
     execute: Callable[[Any], Outcome] = module.execute
 
-    def callback(settings: Path | None, as_json: bool, **flags: Any) -> int:
+    def callback(settings: Path | None, as_json: bool, log_file: Path | None, **flags: Any) -> int:
         given = {key: _plain(value) for key, value in flags.items()}
         # Libraries print as they like; standard output is for the result alone.
-        with contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stdout(sys.stderr), event_log.logging_to(log_file, name) as ended:
             outcome = execute(settings_type.load(name, settings, given))
+            ended(outcome)
         click.echo(outcome.json() if as_json else outcome.text())
         return outcome.status
 
@@ -165,6 +167,14 @@ def _command(name: str, module: types.ModuleType) -> click.Command:
                 help=f"read settings from here ([{name}] table); flags win",
             ),
             click.Option(["--json", "as_json"], is_flag=True, help="print one JSON object"),
+            click.Option(
+                ["--log-file"],
+                type=click.Path(path_type=Path),
+                metavar="FILE",
+                envvar="TESSERA_LOG_FILE",
+                help="also append what happens to this file, one JSON object a line; "
+                "TESSERA_LOG_FILE in the environment says the same",
+            ),
         ],
         help=settings_type.__doc__,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

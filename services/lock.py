@@ -17,6 +17,7 @@ from pathlib import Path
 from pipelines.archive import Archive
 from pipelines.errors import ArchiveError
 from services.heartbeat import beating
+from services.live_progress import shown_to_others
 from services.lock_holder import Holder, read_record, silence_s, this_process, write_record
 from services.progress import note
 from services.run_log import RunNote, recorded
@@ -54,7 +55,11 @@ def hold(archive: Archive) -> Iterator[RunNote]:
     holder = this_process()
     descriptor = _acquire(archive, path, holder)
     try:
-        with recorded(archive, holder) as run, beating(path, descriptor, holder) as pulse:
+        with (
+            recorded(archive, holder) as run,
+            beating(path, descriptor, holder) as pulse,
+            shown_to_others(archive, holder.token),
+        ):
             try:
                 yield run
             except KeyboardInterrupt:

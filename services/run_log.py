@@ -12,6 +12,7 @@ from typing import Any
 
 from pipelines.archive import Archive
 from pipelines.errors import StorageFullError
+from services import event_log
 from services.lock_holder import Holder
 from services.secrets import without_passwords
 
@@ -62,6 +63,7 @@ def recorded(archive: Archive, holder: Holder) -> Iterator[RunNote]:
     """Enter a run, and at the end of the block how it ended. The caller holds the archive."""
     began = {"verb": holder.verb, "host": holder.host, "pid": holder.pid}
     _append(archive, {"event": "began", "run": holder.token, **began})
+    event_log.enter_run(holder.token, archive=str(archive.root))
     said = RunNote()
     how, reason = DONE, ""
     try:
@@ -72,6 +74,7 @@ def recorded(archive: Archive, holder: Holder) -> Iterator[RunNote]:
         raise
     finally:
         ended = {"how": how, "reason": without_passwords(reason), "result": said.result}
+        event_log.leave_run(**ended)
         # What went wrong before must not be hidden by a full disk now.
         with suppress(OSError, StorageFullError):
             _append(archive, {"event": "ended", "run": holder.token, **ended})

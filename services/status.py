@@ -17,6 +17,7 @@ from pipelines.quarantine import Quarantined, list_quarantine
 from pipelines.tables import read_rows
 from services.champions import Champion, read_champions
 from services.label_store import LabelVersion, current_version
+from services.live_progress import LiveProgress, read_progress
 from services.lock import current_holder
 from services.lock_holder import Holder
 from services.run_log import RunRecord, last_runs
@@ -52,6 +53,8 @@ class Status:
         The last ones, newest first.
     holder : Holder or None
         Who holds the archive now.
+    progress : LiveProgress or None
+        How far that one has come with what it does, as far as it said.
     champions : mapping of str to Champion
         The model version in use, by the model's name.
     labels : LabelVersion or None
@@ -71,6 +74,7 @@ class Status:
     n_mosaics: int
     runs: list[RunRecord]
     holder: Holder | None
+    progress: LiveProgress | None
     champions: Mapping[str, Champion]
     labels: LabelVersion | None
     states: Mapping[str, int]
@@ -103,6 +107,7 @@ def read_status(archive: Archive, *, n_runs: int, now: datetime | None = None) -
         n_mosaics=len(archive.mosaic_names()),
         runs=last_runs(archive, n_runs, holder=holder),
         holder=holder,
+        progress=read_progress(archive, holder.token) if holder else None,
         champions=read_champions(archive),
         labels=current_version(archive),
         states=count_states(archive),

@@ -9,6 +9,7 @@ import pyarrow as pa
 import ray
 import ray.data
 
+from cluster.metrics import WorkMetrics
 from cluster.resources import ActorPool
 from pipelines.archive import Archive
 from pipelines.ledger import Entry, ledger_writer
@@ -16,9 +17,9 @@ from pipelines.segmentation.commits import Provenance
 from pipelines.segmentation.heights_finder import HeightsActor
 from pipelines.segmentation.look import BatchMethod
 from pipelines.segmentation.method import load_method
-from pipelines.segmentation.plan import SegmentationPlan
+from pipelines.segmentation.plan import STAGE, SegmentationPlan
 from pipelines.segmentation.run import Job, Run
-from pipelines.segmentation.tile_task import TileResult
+from pipelines.segmentation.tile_task import DONE, FAILED, EndedTile, TileResult
 from pipelines.segmentation.work import TileSegmenter
 
 #: Blocks of tiles per actor: enough that no actor is idle long while another ends its last.
@@ -37,7 +38,7 @@ def segment_mosaics(
     *,
     network_pool: ActorPool | None = None,
     provenance: Provenance | None = None,
-    on_tile: Callable[[], None] = lambda: None,
+    on_tile: Callable[[EndedTile], None] = lambda tile: None,
 ) -> list[Entry]:
     """Segment the mosaics of a plan and commit their particles.
 
@@ -55,7 +56,7 @@ def segment_mosaics(
     provenance : Provenance, optional
         What the ledger says of this run.
     on_tile : callable
-        Called after each tile.
+        Called with each tile that was segmented, or given up.
 
     Returns
     -------
@@ -68,11 +69,13 @@ def segment_mosaics(
         If the disk is full: what was done is kept, and the same call goes on from there.
     """
     run = Run(archive, plan, provenance or Provenance(), on_tile)
-    with ledger_writer(archive) as ledger:
+    with ledger_writer(archive) as ledger, WorkMetrics(STAGE).queue() as queue:
         # Once is enough, unless actors died and tiles came too late for those that wait for them.
         while jobs := run.jobs():
+            queue.grow_to(len(jobs))
             for job, result in _stream(jobs, plan, pool, network_pool):
                 run.take(job, result, ledger)
+                queue.shrink()
             if len(run.jobs()) == len(jobs):
                 raise RuntimeError(f"none of {len(jobs)} tiles was finished in a whole pass")
     run.commits.flush()
@@ -139,7 +142,7 @@ def _stream(
             **network_pool.options(),
         )
     results = rows.map_batches(
-        TileSegmenter,
+        MeasuredSegmenter,
         fn_constructor_kwargs={
             "settings": settings,
             "core_px": plan.core_px,
@@ -152,6 +155,27 @@ def _stream(
     for batch in results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         for row in batch.to_pylist():
             yield jobs[row.pop("job")], TileResult(**row)
+
+
+class MeasuredSegmenter(TileSegmenter):
+    """Segments tiles, and counts them where the cluster's metrics are collected."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self._metrics = WorkMetrics(STAGE)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Work on the tiles of a batch; those that are painted were counted before."""
+        rows = super().__call__(batch)
+        for i, paint in enumerate(batch["paint"].tolist()):
+            status = rows["status"][i]
+            if not paint and status in (DONE, FAILED):
+                self._metrics.ended(
+                    failed=status == FAILED,
+                    seconds=rows["seconds"][i],
+                    n_bytes=rows["n_bytes"][i],
+                )
+        return rows
 
 
 def _blocks(jobs: Sequence[Job], per_block: int) -> Iterator[list[dict[str, Any]]]:

@@ -14,7 +14,7 @@ from pipelines.segmentation.method import load_method, traits_of
 from pipelines.segmentation.parts import TileParts
 from pipelines.segmentation.plan import MosaicPlan, SegmentationPlan, TilePlan
 from pipelines.segmentation.survey import Survey, survey_mosaic
-from pipelines.segmentation.tile_task import TileResult
+from pipelines.segmentation.tile_task import EndedTile, TileResult
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Run:
         archive: Archive,
         plan: SegmentationPlan,
         provenance: Provenance,
-        on_tile: Callable[[], None],
+        on_tile: Callable[[EndedTile], None],
     ) -> None:
         self._archive = archive
         self._plan = plan
@@ -93,7 +93,7 @@ class Run:
         elif not job.paint:
             record_tile(self._archive, ledger, job.mosaic, job.tile, result, self._provenance)
             standing.segmented(job.tile, result)
-            self._on_tile()
+            self._on_tile(EndedTile(job.mosaic.name, job.tile.task.unit, result))
         self._advance(standing, Solution.from_bytes(result.solution) if result.solution else None)
 
     def _advance(self, standing: "Standing", solution: Solution | None = None) -> None:

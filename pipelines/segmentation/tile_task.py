@@ -60,7 +60,27 @@ class TileTask:
 
 @dataclass(frozen=True)
 class TileResult:
-    """What became of a tile; ``solution`` is there if it was the mosaic's only one."""
+    """What became of a tile.
+
+    Attributes
+    ----------
+    status : str
+        ``DONE``, ``FAILED``, ``FULL`` or ``EARLY``.
+    digest : str
+        Of its parts, or of the whole mosaic's instances if it is the only tile.
+    attempts : int
+        How often it was tried.
+    seconds : float
+        How long it took.
+    reason : str
+        Why it failed.
+    solution : bytes
+        The mosaic's particles, if it is the only tile.
+    n_bytes : int
+        Size of the core's pixels as the mosaic has them, uncompressed.
+    worker : str
+        Host and process that worked on it.
+    """
 
     status: str
     digest: str = ""
@@ -68,6 +88,17 @@ class TileResult:
     seconds: float = 0.0
     reason: str = ""
     solution: bytes = b""
+    n_bytes: int = 0
+    worker: str = ""
+
+
+@dataclass(frozen=True)
+class EndedTile:
+    """A tile that was segmented or given up, for those who watch a run."""
+
+    mosaic: str
+    unit: str
+    result: TileResult
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """The work of one actor: tiles, one after the other, each kept where others find it."""
 
 import ctypes
+import os
+import socket
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,7 +76,7 @@ class TileWorker:
         reason = f"its process died {MAX_ATTEMPTS} times"
         while (attempts := scratch.begin_attempt(task.unit)) < MAX_ATTEMPTS:
             try:
-                digest, solution = self._work(task, scratch, found)
+                digest, solution, n_bytes = self._work(task, scratch, found)
             except Exception as error:
                 reason = f"{type(error).__name__}: {error}"
                 if is_storage_full(error):
@@ -82,7 +84,9 @@ class TileWorker:
             else:
                 scratch.end_attempts(task.unit)
                 seconds = time.monotonic() - started + (found.seconds if found else 0.0)
-                return TileResult(DONE, digest, attempts + 1, seconds, solution=solution)
+                return TileResult(
+                    DONE, digest, attempts + 1, seconds, solution=solution, n_bytes=n_bytes
+                )
         seconds = time.monotonic() - started
         return TileResult(FAILED, attempts=attempts, seconds=seconds, reason=reason)
 
@@ -108,7 +112,7 @@ class TileWorker:
 
     def _work(
         self, task: TileTask, scratch: Scratch, found: FoundHeights | None
-    ) -> tuple[str, bytes]:
+    ) -> tuple[str, bytes, int]:
         mosaic, survey = self._opened.look(task.mosaic_path, scratch, keep=not task.alone)
         shape = mosaic.info.shape
         if found is None:
@@ -122,13 +126,15 @@ class TileWorker:
         else:
             heights = found.array(tile.window)
         parts = segment_tile(heights, image, tile, shape, self.settings.split_rule)
+        height, width = task.core.shape
+        n_bytes = height * width * mosaic.info.dtype.itemsize
         if not task.alone:
-            return scratch.write_parts(task.unit, parts), b""
+            return scratch.write_parts(task.unit, parts), b"", n_bytes
         solution = solve(mosaic.info, task.segmentation, [parts], [], survey, self.settings)
         writer = begin_instances(mosaic, solution, self.settings, self.core_px)
         write_tile(writer, parts, solution.ids[0])
         writer.finish()
-        return solution.digest, solution.to_bytes()
+        return solution.digest, solution.to_bytes(), n_bytes
 
 
 class TileSegmenter:
@@ -143,6 +149,7 @@ class TileSegmenter:
         wanted = SegmentationSettings(**settings)
         method = LateMethod(wanted.method) if given_heights else load_method(wanted.method)
         self._worker = TileWorker(wanted, cast(Method, method), core_px, halo_px)
+        self._name = f"{socket.gethostname()}:{os.getpid()}"
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Work on the tiles of a batch; every tile gets a row, whatever became of it."""
@@ -156,7 +163,7 @@ class TileSegmenter:
             name: [getattr(result, name) for result in results]
             for name in TileResult.__dataclass_fields__
         }
-        return {"job": columns["job"], **found}
+        return {"job": columns["job"], **found, "worker": [self._name] * len(results)}
 
 
 def _heights(columns: dict[str, list[Any]], row: int) -> FoundHeights:

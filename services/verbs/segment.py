@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pipelines.ledger import Entry
     from pipelines.segmentation.plan import SegmentationPlan
     from pipelines.segmentation.settings import SegmentationSettings
+    from pipelines.segmentation.tile_task import EndedTile
     from services.segmenting.reference import Resolved
 
 
@@ -195,6 +196,7 @@ def _segment(
     archive: Archive, settings: Settings, plans: "Sequence[SegmentationPlan]"
 ) -> "tuple[list[Entry], int]":
     """Do what is planned; return all mosaics' entries, and the number of workers."""
+    from services import event_log
     from services.progress import Progress
     from services.versions import code_version
 
@@ -211,6 +213,11 @@ def _segment(
     with connect(settings.address):
         workers = n_workers(settings.workers)
         progress = Progress("segment", sum(plan.n_tiles_left for plan in to_do))
+
+        def on_tile(tile: "EndedTile") -> None:
+            event_log.tile_ended("segment", tile)
+            progress.advance()
+
         for plan in to_do:
             pool, network_pool = plan_pools(plan, workers, settings.network_workers)
             entries += segment_mosaics(
@@ -219,7 +226,7 @@ def _segment(
                 pool,
                 network_pool=network_pool,
                 provenance=Provenance(code_version=code_version()),
-                on_tile=progress.advance,
+                on_tile=on_tile,
             )
     return entries, workers
 

@@ -12,14 +12,17 @@ from services.outcome import Outcome
 from services.settings import ArchiveSettings
 
 if TYPE_CHECKING:
+    from services.live_progress import LiveProgress
     from services.run_log import RunRecord
     from services.status import Status
 
 _MAX_REASON = 60
+#: Work that was not heard of for so long may hang, or a piece of it takes long.
+_SILENT_S = 60.0
 
 
 class Settings(ArchiveSettings):
-    """Show an archive at a glance: runs, champion, labels, review, quarantine, disk, next slot.
+    """Show an archive at a glance: what runs, runs, champion, labels, quarantine, disk, next slot.
 
     The champion is the one that was promoted from this archive; `tessera models list` asks the
     registry itself.
@@ -52,6 +55,7 @@ def _values(status: "Status") -> dict[str, Any]:
         "free_bytes": status.disk.free_bytes,
         "next": status.next_slot.isoformat(timespec="minutes") if status.next_slot else "none",
         "holder": asdict(status.holder) if status.holder else {},
+        "progress": status.progress.to_json() if status.progress else {},
         "runs": [_run(run) for run in status.runs],
         "champions": {name: asdict(champion) for name, champion in status.champions.items()},
         "labels": _labels(status),
@@ -80,6 +84,7 @@ def _screen(status: "Status", now: datetime) -> str:
 
     rows = [
         ("running", str(status.holder) if status.holder else "nothing"),
+        *_progress_rows(status, now),
         *_champion_rows(status),
         ("labels", _label_text(status)),
         ("to review", _review_text(status)),
@@ -90,6 +95,21 @@ def _screen(status: "Status", now: datetime) -> str:
     runs = [_run_row(run, now) for run in status.runs]
     lines = ["last runs", *(f"  {line}" for line in columns(runs).splitlines() if runs)]
     return "\n".join([columns(rows), "", *(lines if runs else ["no runs yet"])])
+
+
+def _progress_rows(status: "Status", now: datetime) -> Sequence[tuple[str, str]]:
+    return [("progress", _progress_text(status.progress, now))] if status.progress else []
+
+
+def _progress_text(progress: "LiveProgress", now: datetime) -> str:
+    from services.progress import duration
+
+    standing = progress.standing
+    said = f"{standing.what}: {standing.done}/{standing.total} {standing.unit}"
+    if standing.done:
+        said += f", {standing.rate:.3g}/s, {duration(standing.left_s)} left"
+    silent_s = (now - progress.at).total_seconds()
+    return f"{said}; no news for {duration(silent_s)}" if silent_s > _SILENT_S else said
 
 
 def _champion_rows(status: "Status") -> Sequence[tuple[str, str]]:

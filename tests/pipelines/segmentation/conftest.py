@@ -99,7 +99,7 @@ def segment_here(
     plan = plan_segmentation(
         archive, archive.mosaic_names(), settings or SETTINGS, **{"core_px": 64, **options}
     )
-    run = Run(archive, plan, Provenance("run", "code"), lambda: None)
+    run = Run(archive, plan, Provenance("run", "code"), lambda tile: None)
     worker = TileSegmenter(asdict(plan.settings), plan.core_px, plan.halo_px)
     n_segmented = 0
     with ledger_writer(archive) as ledger:

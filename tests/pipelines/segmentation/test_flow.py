@@ -77,7 +77,7 @@ def test_a_worker_that_is_killed_from_outside_costs_no_tile(embedded_ray, archiv
     here.segment(other)
     killed = threading.Event()
 
-    def kill_a_worker() -> None:
+    def kill_a_worker(tile) -> None:
         if not killed.is_set():
             killed.set()
             workers = [

@@ -1,5 +1,6 @@
 import json
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -138,3 +139,23 @@ def test_an_archive_of_too_many_files_is_counted_in_part(archive):
     files = [path for path in archive.root.rglob("*") if path.is_file()]
     assert (whole.archive_bytes, whole.is_whole) == (sum(p.stat().st_size for p in files), True)
     assert (part.archive_bytes, part.is_whole) == (0, False)
+
+
+@pytest.mark.parametrize(
+    ("after_s", "expected"),
+    [(10, "segment: 30/120 tiles, 3/s, 30s left"), (400, "30s left; no news for 6m40s")],
+)
+def test_a_run_that_goes_on_says_how_far_it_has_come(archive, after_s, expected):
+    from services.live_progress import LiveProgress
+    from services.progress import Standing
+    from services.verbs.status import _screen
+
+    at = datetime(2026, 11, 25, 2, 0, tzinfo=UTC)
+    live = LiveProgress(Standing("segment", 30, 120, "tiles", 10.0), at)
+    with hold(archive):
+        status = replace(read_status(archive, n_runs=5), progress=live)
+
+    said = _screen(status, at + timedelta(seconds=after_s))
+
+    (line,) = [line for line in said.splitlines() if line.startswith("progress")]
+    assert line.endswith(expected)
