@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from pipelines.errors import StorageFullError, TesseraError
 from services import event_log
 from services.outcome import CALLERS_MISTAKE, INTERRUPTED, LOCKED, OURS, Outcome
+from services.secrets import take_secret_files
 
 #: Verb -> (module, summary). Modules are imported when their verb is used, so help is instant.
 #: A module with ``ACTIONS``, such a table of its own, is a family: `tessera versions list`.
@@ -95,6 +96,7 @@ def run(arguments: list[str]) -> int:
     from services.lock import LockedError
 
     try:
+        take_secret_files()
         status = tessera.main(args=arguments, prog_name="tessera", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)

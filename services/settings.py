@@ -3,12 +3,13 @@
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from pipelines.errors import SettingsError
+from services.secrets import check_closed
 
 
 class VerbSettings(BaseModel):
@@ -30,6 +31,8 @@ class VerbSettings(BaseModel):
             Naming the flag or the file and key, the rule and the value.
         """
         from_file = read_toml(toml, verb, set(cls.model_fields)) if toml else {}
+        if toml and any(holds_secret(cls.model_fields[name]) for name in from_file):
+            check_closed(toml, "--settings")
         given = {name: value for name, value in flags.items() if value is not None}
         try:
             return cls(**{**from_file, **given})
@@ -60,6 +63,11 @@ class ClusterSettings(ArchiveSettings):
         None, description="a Ray cluster's address; by default Ray is started in this process"
     )
     workers: int | None = Field(None, ge=1, description="parallel workers; one per core by default")
+
+
+def holds_secret(field: FieldInfo) -> bool:
+    """Tell whether a setting is a secret."""
+    return field.annotation is SecretStr or SecretStr in get_args(field.annotation)
 
 
 def read_toml(path: Path, verb: str, known: set[str]) -> dict[str, Any]:
