@@ -7,7 +7,8 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import ray
@@ -62,6 +63,7 @@ def connect(address: str | None = None, *, num_cpus: int | None = None) -> Itera
         yield
         return
     _quieten()
+    _close_token_folder()
     where = address or os.environ.get("RAY_ADDRESS") or "local"
     if where not in ("local", "auto"):
         _check_reachable(where)
@@ -72,6 +74,18 @@ def connect(address: str | None = None, *, num_cpus: int | None = None) -> Itera
     finally:
         if not _kept:
             ray.shutdown()
+
+
+def _close_token_folder() -> None:
+    """Keep others on the machine from reading Ray's token, with which they could run anything.
+
+    Ray 2.60 writes it into the home as any file, which most systems let everybody read.
+    """
+    folder = Path.home() / ".ray"
+    # A home that cannot be written holds no token of Ray's either.
+    with suppress(OSError):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        folder.chmod(0o700)
 
 
 def _check_reachable(address: str) -> None:

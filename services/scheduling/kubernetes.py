@@ -42,7 +42,13 @@ def render_kubernetes(schedule: Schedule, *, archive: Path, image: str, claim: s
         "command": ["/bin/sh", "-c", script.replace("$(", "$$(")],
         # MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, where a server asks for them.
         "envFrom": [{"secretRef": {"name": "tessera", "optional": True}}],
-        "securityContext": {"allowPrivilegeEscalation": False},
+        # Whoever asks the Ray of the night for anything must know its token.
+        "env": [{"name": "RAY_AUTH_MODE", "value": "token"}],
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "runAsNonRoot": True,
+        },
         "volumeMounts": [
             {"name": f"folder-{i}", "mountPath": folder, **({"readOnly": True} if i else {})}
             for i, folder in enumerate(folders)

@@ -37,6 +37,12 @@ Type=oneshot
 User={user or getpass.getuser()}
 # Passwords, if any: MLFLOW_TRACKING_USERNAME=..., MLFLOW_TRACKING_PASSWORD=..., mode 600.
 EnvironmentFile=-/etc/tessera/environment
+# Whoever asks the Ray of the night for anything must know its token.
+Environment=RAY_AUTH_MODE=token
+UMask=0027
+NoNewPrivileges=true
+PrivateTmp=true
+ProtectSystem=full
 ExecStart=/bin/sh -c {script}
 """
     timer = f"""\

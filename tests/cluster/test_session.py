@@ -171,3 +171,25 @@ def test_what_is_no_address_is_refused(no_ray, address):
         pass
 
     assert no_ray == []
+
+
+def test_others_on_the_machine_cannot_reach_the_token_of_ray(no_ray, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = tmp_path / ".ray"
+    folder.mkdir(mode=0o755)
+    (folder / "auth_token").write_text("made by an earlier ray")
+
+    with connect("local"):
+        pass
+
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_home_that_cannot_be_written_is_no_error(no_ray, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))
+
+    with connect("local"):
+        pass
+
+    assert no_ray[-1] == "shutdown"
