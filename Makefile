@@ -5,12 +5,14 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test lint types unit bench install clean help
+.PHONY: demo test lint types unit bench audit sbom install clean help
 
 help:
 	@echo "make demo     simulate a mosaic, run the main job on it, say where the report is"
 	@echo "make test     lint, types and tests"
 	@echo "make bench    benchmarks; the README's table is made from their results"
+	@echo "make audit    look the installed packages up in a database of known vulnerabilities"
+	@echo "make sbom     write build/sbom.json, the bill of materials (CycloneDX)"
 	@echo "make install  make .venv with everything in it"
 	@echo "make clean    remove what the above made"
 
@@ -45,6 +47,17 @@ unit: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks
+
+# pip-audit is content when it could look nothing up: deploy/audit.py is not.
+audit: $(STAMP)
+	@mkdir -p build && rm -f build/audit.json
+	@$(BIN)/python -m pip_audit --skip-editable --progress-spinner off --format json --output build/audit.json || true
+	@$(BIN)/python deploy/audit.py build/audit.json
+
+sbom: $(STAMP)
+	@mkdir -p build
+	@$(BIN)/python -m cyclonedx_py environment --pyproject pyproject.toml --mc-type application --output-reproducible --output-format JSON --output-file build/sbom.json $(BIN)/python
+	@echo "build/sbom.json"
 
 clean:
 	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
