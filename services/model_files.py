@@ -1,6 +1,7 @@
 """The files of a registered model, wherever its store keeps them."""
 
 import os
+import re
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -43,8 +44,7 @@ def fetch_files(archive: Archive, found: Any, tracking_uri: str | None) -> Path:
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
-    # By weights and run, so that two models can be at hand at once.
-    target = archive.scratch / "models" / f"{found.tags.get('weights_digest')}-{found.run_id}"
+    target = archive.scratch / "models" / _folder_name(found)
     if target.is_dir():
         return target
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
@@ -60,3 +60,12 @@ def fetch_files(archive: Archive, found: Any, tracking_uri: str | None) -> Path:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return target
+
+
+def _folder_name(found: Any) -> str:
+    """Name a model's files by weights and run, so that two models can be at hand at once."""
+    name = f"{found.tags.get('weights_digest')}-{found.run_id}"
+    # Both are what the server says: it shall not choose where files are written.
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,200}", name):
+        raise ModelError(f"model {found.name}: no digest and run of a model of ours: {name!r}")
+    return name

@@ -69,3 +69,15 @@ def test_an_archive_without_the_folder_has_no_cases(tmp_path):
     assert list_quarantine(archive) == []
     put_in_quarantine(archive, Quarantined("ingest", "n", "a", "bad"))
     assert len(list_quarantine(archive)) == 1
+
+
+def test_a_name_from_outside_does_not_choose_where_its_case_is_written(tmp_path):
+    archive = create_archive(tmp_path / "a")
+
+    for unit in ("../../up", "/etc/passwd", "..", "a\0b", "x" * 500):
+        path = put_in_quarantine(archive, Quarantined("ingest", "../m", unit, "hostile"))
+
+        assert path.parent == archive.quarantine
+        assert path.resolve().parent == archive.quarantine.resolve()
+
+    assert len(list_quarantine(archive)) == 5
