@@ -1,16 +1,37 @@
 """Score mosaics on Ray: a stream of cores; pixels are read by the actors themselves."""
 
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import ray.data
 
+from cluster.metrics import WorkMetrics
 from cluster.resources import ActorPool
 from pipelines.defects.work import Job, Scored, WindowScorer, from_row
 
 #: Blocks of jobs per actor: enough that none is idle long while another ends its last.
 BLOCKS_PER_ACTOR = 8
+#: Name of the stage in the cluster's metrics.
+STAGE = "defects"
+
+
+class MeasuredScorer(WindowScorer):
+    """Scores cores, and counts them where the cluster's metrics are collected."""
+
+    def __init__(self, model_folder: str, stride_px: int) -> None:
+        super().__init__(model_folder, stride_px)
+        self._metrics = WorkMetrics(STAGE)
+
+    def score(self, job: Job) -> Scored:
+        """Score a core, and take note of how long that took."""
+        started = time.monotonic()
+        scored = super().score(job)
+        self._metrics.ended(
+            failed=scored.found is None, seconds=time.monotonic() - started, n_bytes=0
+        )
+        return scored
 
 
 def score_on_ray(
@@ -43,12 +64,16 @@ def score_on_ray(
     blocks = [pa.Table.from_pylist(rows[i : i + per_block]) for i in range(0, len(rows), per_block)]
     pool = ActorPool(min(pool.size, len(blocks)), num_cpus=pool.num_cpus, num_gpus=pool.num_gpus)
     results = ray.data.from_arrow(blocks).map_batches(
-        WindowScorer,
+        MeasuredScorer,
         fn_constructor_kwargs={"model_folder": str(model_folder), "stride_px": stride_px},
         batch_size=None,
         batch_format="numpy",
         **pool.options(),
     )
-    for batch in results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-        for row in batch.to_pylist():
-            yield from_row(jobs[row["job"]], row)
+    batches = results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+    with WorkMetrics(STAGE).queue() as queue:
+        queue.grow_to(len(jobs))
+        for batch in batches:
+            for row in batch.to_pylist():
+                yield from_row(jobs[row["job"]], row)
+                queue.shrink()

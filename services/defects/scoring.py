@@ -86,6 +86,7 @@ def score_mosaics(
     from pipelines.defects.work import CORE_PX, plan_jobs
     from pipelines.ledger import Entry, ledger_writer
     from pipelines.quarantine import Quarantined, put_in_quarantine, release_from_quarantine
+    from services import event_log
     from services.defects.maps import MapWriter, map_path
     from services.progress import Progress
     from services.verbs.defects.score import STAGE
@@ -107,6 +108,15 @@ def score_mosaics(
     with ledger_writer(archive) as ledger:
         for scored in _stream(settings, model, jobs, infos):
             name = names[scored.job.path]
+            core = scored.job.core
+            event_log.write(
+                "tile",
+                stage="defects",
+                mosaic=name,
+                tile=f"y{core.y0}-{core.y1}_x{core.x0}-{core.x1}",
+                status="failed" if scored.found is None else "done",
+                **({"reason": scored.reason} if scored.reason else {}),
+            )
             if scored.found is None:
                 reasons.setdefault(name, scored.reason)
             elif scored.found.oddness is not None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from pipelines.archive import Archive, create_archive
+from services import event_log
 from services.lock import hold
 from services.outcome import Outcome
 from services.progress import Progress, note
@@ -109,6 +110,14 @@ def _ingest(plan: "IngestPlan", publisher: "Publisher") -> Outcome:
     for ended in convert_all(plan.jobs, n_children=min(MOST_CHILDREN, os.cpu_count() or 1)):
         progress.advance()
         job, seconds, attempts = ended.job, ended.seconds, ended.attempts
+        event_log.write(
+            "image",
+            mosaic=job.name,
+            status="failed" if ended.info is None else "done",
+            seconds=round(seconds, 4),
+            attempts=attempts,
+            **({"reason": ended.reason} if ended.info is None else {}),
+        )
         if ended.info is not None:
             infos[job.name] = ended.info
             publisher.add(job, seconds=seconds, attempts=attempts)

@@ -74,3 +74,29 @@ def test_settings_of_a_member_that_it_does_not_know_are_refused(tmp_path, capsys
 
     assert cli.run(["things", "count", "--settings", str(toml)]) == 2
     assert "[things.count] does not know limits" in capsys.readouterr().err
+
+
+def events(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_log_file_is_named_by_a_flag_or_by_the_environment(tmp_path, capsys, monkeypatch):
+    flag, variable = tmp_path / "flag.jsonl", tmp_path / "variable.jsonl"
+    monkeypatch.setenv("TESSERA_LOG_FILE", str(variable))
+
+    assert cli.run(["things", "count"]) == 0
+    assert cli.run(["things", "count", "--log-file", str(flag)]) == 0
+
+    for path in (flag, variable):
+        began, ended = events(path)
+        assert (began["verb"], ended["said"]) == ("things.count", "counted n=3")
+    assert capsys.readouterr().out.count("counted n=3") == 2
+
+
+def test_a_refused_setting_is_logged_with_its_reason(tmp_path, capsys):
+    log = tmp_path / "log.jsonl"
+
+    assert cli.run(["things", "count", "--limit", "0", "--log-file", str(log)]) == 2
+
+    assert events(log)[-1]["how"] == "refused"
+    assert "--limit" in events(log)[-1]["reason"]
