@@ -35,7 +35,7 @@ class EventLog:
 
     path: Path
     common: dict[str, Any]
-    _of_run: dict[str, Any] = field(default_factory=dict)
+    of_run: dict[str, Any] = field(default_factory=dict)
     _progress_at: float = float("-inf")
     _works_on: str = ""
 
@@ -45,7 +45,7 @@ class EventLog:
         The file is opened each time, so that it may be moved away and collected meanwhile.
         """
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        line = {"time": now, "event": event, **self.common, **self._of_run, **fields}
+        line = {"time": now, "event": event, **self.common, **self.of_run, **fields}
         text = without_passwords(json.dumps(line, default=str))
         try:
             descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
@@ -129,7 +129,7 @@ def write(event: str, **fields: Any) -> None:
 def enter_run(token: str, *, archive: str) -> None:
     """Say that an archive is held from now on; events until `leave_run` carry the run's token."""
     if _log is not None:
-        _log._of_run = {"run": token, "archive": archive}
+        _log.of_run = {"run": token, "archive": archive}
         _log.write("run_began")
 
 
@@ -137,7 +137,7 @@ def leave_run(*, how: str, reason: str, result: str) -> None:
     """Say how the run on the archive ended."""
     if _log is not None:
         _log.write("run_ended", how=how, reason=reason, result=result)
-        _log._of_run = {}
+        _log.of_run = {}
 
 
 def tile_ended(stage: str, tile: "EndedTile") -> None:

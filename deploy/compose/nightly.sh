@@ -23,7 +23,7 @@ while :; do
     # In short sleeps: a machine that was asleep meanwhile wakes up to the right time.
     while [ "$(date +%s)" -lt "$slot" ]; do
         left=$((slot - $(date +%s)))
-        sleep "$((left < 600 ? left : 600))"
+        sleep "$((left < 1800 ? left : 1800))"
     done
     night=$(date -d "@$slot" +%F)
     # The same night twice is refused by Ray for its id, and does nothing by its run id.
