@@ -48,7 +48,7 @@ def nights(tmp_path, deploy):
             "RAY_API_SERVER_ADDRESS": "http://head:8265",
         }
         script = deploy / "compose" / "nightly.sh"
-        subprocess.run(["sh", script], env=environment, capture_output=True, timeout=60)
+        subprocess.run(["sh", script], env=environment, capture_output=True, timeout=600)
         lines = [line.split(" ", 1) for line in notes.read_text().splitlines()]
         return [(datetime.fromtimestamp(int(when), UTC), what) for when, what in lines]
 
