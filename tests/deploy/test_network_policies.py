@@ -107,3 +107,9 @@ def test_nothing_is_sent_away(reaches, source):
     outside = ({"kubernetes.io/metadata.name": "elsewhere"}, {})
 
     assert not reaches(source, outside, 443)
+
+
+@pytest.mark.parametrize("source", [STRANGER, STRANGER_WITHIN, HEAD])
+@pytest.mark.parametrize("target", [NIGHTLY, STRANGER_WITHIN])
+def test_a_pod_that_nothing_is_said_of_is_closed(reaches, source, target):
+    assert not reaches(source, target, 8080)
