@@ -76,7 +76,8 @@ class HeightsFinder:
                 reason = f"{type(error).__name__}: {error}"
                 if is_storage_full(error):
                     return FoundHeights(FULL, reason=reason), attempts
-        return FoundHeights(FAILED, attempts=attempts, reason=reason), attempts
+        # Ray may hand out a tile once more after it was given up: that is no attempt.
+        return FoundHeights(FAILED, attempts=MAX_ATTEMPTS, reason=reason), attempts
 
     def _together(
         self, waiting: Sequence[tuple[int, TileTask, Look]]
@@ -105,8 +106,8 @@ class HeightsFinder:
                 reason = f"{type(error).__name__}: {error}"
                 if is_storage_full(error):
                     return FoundHeights(FULL, reason=reason)
-                if (attempts := scratch.begin_attempt(task.unit)) >= MAX_ATTEMPTS:
-                    return FoundHeights(FAILED, attempts=attempts, reason=reason)
+                if scratch.begin_attempt(task.unit) >= MAX_ATTEMPTS:
+                    return FoundHeights(FAILED, attempts=MAX_ATTEMPTS, reason=reason)
 
     def _ask(self, looks: Sequence[Look]) -> Iterable[NDArray[np.uint16]]:
         if isinstance(self.method, BatchMethod):

@@ -88,7 +88,8 @@ class TileWorker:
                     DONE, digest, attempts + 1, seconds, solution=solution, n_bytes=n_bytes
                 )
         seconds = time.monotonic() - started
-        return TileResult(FAILED, attempts=attempts, seconds=seconds, reason=reason)
+        # Ray may hand out a tile once more after it was given up: that is no attempt.
+        return TileResult(FAILED, attempts=MAX_ATTEMPTS, seconds=seconds, reason=reason)
 
     def paint_tile(self, task: TileTask) -> TileResult:
         """Paint a tile with its ids: the second pass, once the mosaic's particles are known."""

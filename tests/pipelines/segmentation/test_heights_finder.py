@@ -96,10 +96,14 @@ def test_a_tile_that_was_tried_too_often_is_given_up_untouched(tiles, here):
         Scratch(Path(tasks[2].scratch)).begin_attempt(tasks[2].unit)
     method = Together()
 
-    found = dict(HeightsFinder(here.settings, method, halo_px).find(tasks))
+    finder = HeightsFinder(here.settings, method, halo_px)
+    found = dict(finder.find(tasks))
 
-    assert (found[2].status, found[2].reason) == (FAILED, "its process died 3 times")
     assert method.asked == [4]
+    # Being handed out once more is no attempt.
+    for tile in (found[2], dict(finder.find([tasks[2]]))[0]):
+        assert (tile.status, tile.reason) == (FAILED, "its process died 3 times")
+        assert tile.attempts == 3
 
 
 def test_a_tile_that_was_tried_before_is_tried_alone(tiles, here):
