@@ -12,12 +12,20 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import ray
+from ray.exceptions import AuthenticationError
+
+from cluster.tokens import read_token
 
 #: How long a cluster may take to accept a connection.
 CONNECT_TIMEOUT_S = 10.0
 #: How often a Ray of our own is started, if it does not answer in the time that Ray waits.
 N_STARTS = 4
 _TOO_SLOW = "timed out during startup"
+#: What Ray's C++ code says, again and again, of a token that is not the cluster's.
+_REFUSALS = (b"InvalidAuthToken", b"Unauthenticated")
+_HINT = b"Set ray log level"
+#: What an address means that names no port.
+_PORTS = {"http": 80, "https": 443}
 
 
 #: Whether an outer `one_session` keeps Ray up between connections.
@@ -57,7 +65,8 @@ def connect(address: str | None = None, *, num_cpus: int | None = None) -> Itera
     Raises
     ------
     ConnectionError
-        If nobody answers at the address, or no Ray could be started here.
+        If nobody answers at the address, the token is missing or refused, or no Ray could be
+        started here.
     """
     if ray.is_initialized():
         yield
@@ -66,9 +75,8 @@ def connect(address: str | None = None, *, num_cpus: int | None = None) -> Itera
     _close_token_folder()
     where = address or os.environ.get("RAY_ADDRESS") or "local"
     if where not in ("local", "auto"):
-        _check_reachable(where)
-    with _stderr_without(b"Set ray log level"):
-        _init(where, num_cpus)
+        check_reachable(where)
+    _join(where, num_cpus)
     try:
         yield
     finally:
@@ -88,11 +96,48 @@ def _close_token_folder() -> None:
         folder.chmod(0o700)
 
 
-def _check_reachable(address: str) -> None:
-    """Ask for a connection, because Ray itself tries for minutes before it gives up."""
+def _join(where: str, num_cpus: int | None) -> None:
+    """Start or join Ray; say in one line why it does not take us."""
+    is_cluster = where != "local"
+    if is_cluster:
+        # A file that is named and cannot be read shows here.
+        read_token()
+    noise: list[bytes] = []
+    try:
+        with _stderr_without((_HINT, *_REFUSALS), noise), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Ray Client connection timed out")
+            _init(where, num_cpus)
+    except AuthenticationError:
+        raise ConnectionError(_refusal(where)) from None
+    except ConnectionError as error:
+        if not is_cluster:
+            raise
+        if any(refusal in line for line in noise for refusal in _REFUSALS):
+            raise ConnectionError(_refusal(where)) from None
+        raise ConnectionError(
+            f"the Ray cluster at {where} takes no connection ({error}); perhaps it refuses this "
+            "token"
+        ) from None
+
+
+def _refusal(where: str) -> str:
+    if read_token() is None:
+        wanted = "set RAY_AUTH_TOKEN_PATH or RAY_AUTH_TOKEN"
+        return f"the Ray cluster at {where} asks for a token: {wanted}"
+    return f"the Ray cluster at {where} refuses this token"
+
+
+def check_reachable(address: str) -> None:
+    """Ask for a connection, because Ray itself tries for minutes before it gives up.
+
+    Raises
+    ------
+    ConnectionError
+        If nobody answers there, or it is no address.
+    """
     try:
         parts = urlsplit(address if "://" in address else f"//{address}")
-        host, port = parts.hostname, parts.port
+        host, port = parts.hostname, parts.port or _PORTS.get(parts.scheme)
     except ValueError:
         host = port = None
     if not host or not port:
@@ -132,8 +177,8 @@ def _init(where: str, num_cpus: int | None) -> None:
 
 
 @contextmanager
-def _stderr_without(unwanted: bytes) -> Iterator[None]:
-    """Hold back what C++ code writes to stderr, and let all lines but the unwanted one follow."""
+def _stderr_without(unwanted: tuple[bytes, ...], dropped: list[bytes]) -> Iterator[None]:
+    """Hold back what C++ code writes to stderr; let all lines but the unwanted ones follow."""
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as held:
@@ -146,7 +191,9 @@ def _stderr_without(unwanted: bytes) -> Iterator[None]:
             os.close(stderr)
             held.seek(0)
             for line in held:
-                if unwanted not in line:
+                if any(text in line for text in unwanted):
+                    dropped.append(line)
+                else:
                     os.write(2, line)
 
 
@@ -161,3 +208,6 @@ def _quieten() -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     for name in ("ray", "ray.data", "ray.train", "ray.tune"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # It logs with a traceback what it then raises, also what the work survives.
+    executor = "ray.data._internal.execution.streaming_executor_state"
+    logging.getLogger(executor).setLevel(logging.CRITICAL)

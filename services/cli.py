@@ -19,6 +19,7 @@ from pipelines.errors import StorageFullError, TesseraError
 from services import event_log
 from services.outcome import CALLERS_MISTAKE, INTERRUPTED, LOCKED, OURS, Outcome
 from services.secrets import take_secret_files
+from services.settings import VerbSettings
 
 #: Verb -> (module, summary). Modules are imported when their verb is used, so help is instant.
 #: A module with ``ACTIONS``, such a table of its own, is a family: `tessera versions list`.
@@ -42,6 +43,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "relabel": ("services.verbs.relabel", "the nightly job: what is new; promote if better"),
     "models": ("services.verbs.models", "registered models: list, show, promote, rollback"),
     "status": ("services.verbs.status", "an archive at a glance"),
+    "submit": ("services.verbs.submit", "run any verb as a job on a Ray cluster"),
+    "jobs": ("services.verbs.jobs", "jobs on a Ray cluster: list, show, logs, stop"),
     "schedule": ("services.verbs.schedule", "a schedule that relabels the archive every night"),
     "doctor": ("services.verbs.doctor", "what this machine has, what is missing, how to get it"),
 }
@@ -68,7 +71,7 @@ class _Verbs(click.Group):
         name = cmd_name if self.verbs is VERBS else f"{self.name}.{cmd_name}"
         if hasattr(module, "ACTIONS"):
             return _Verbs(name, verbs=module.ACTIONS, help=module.__doc__, short_help=summary)
-        return _command(name, module)
+        return VerbCommand(name, module)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):
@@ -142,45 +145,56 @@ def _storage_full(error: BaseException | None) -> str | None:
     return None
 
 
-def _command(name: str, module: types.ModuleType) -> click.Command:
-    settings_type = module.Settings
-    execute: Callable[[Any], Outcome] = module.execute
+class VerbCommand(click.Command):
+    """A verb as a command: its settings are its parameters."""
 
-    def callback(settings: Path | None, as_json: bool, log_file: Path | None, **flags: Any) -> int:
-        given = {key: _plain(value) for key, value in flags.items()}
+    def __init__(self, verb: str, module: types.ModuleType) -> None:
+        self.verb = verb
+        self.settings_type: type[VerbSettings] = module.Settings
+        self._execute: Callable[[Any], Outcome] = module.execute
+        fields = self.settings_type.model_fields.items()
+        parameters = [_parameter(key, field) for key, field in fields]
+        parameters.sort(key=lambda parameter: isinstance(parameter, click.Option))
+        super().__init__(
+            verb.rpartition(".")[2],
+            callback=self._run,
+            params=[
+                *parameters,
+                click.Option(
+                    ["--settings"],
+                    type=click.Path(path_type=Path),
+                    metavar="FILE.toml",
+                    help=f"read settings from here ([{verb}] table); flags win",
+                ),
+                click.Option(["--json", "as_json"], is_flag=True, help="print one JSON object"),
+                click.Option(
+                    ["--log-file"],
+                    type=click.Path(path_type=Path),
+                    metavar="FILE",
+                    envvar="TESSERA_LOG_FILE",
+                    help="also append what happens to this file, one JSON object a line; "
+                    "TESSERA_LOG_FILE in the environment says the same",
+                ),
+            ],
+            help=self.settings_type.__doc__,
+            context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+        )
+
+    def _run(
+        self, settings: Path | None, as_json: bool, log_file: Path | None, **flags: Any
+    ) -> int:
+        logging = event_log.logging_to(log_file, self.verb)
         # Libraries print as they like; standard output is for the result alone.
-        with contextlib.redirect_stdout(sys.stderr), event_log.logging_to(log_file, name) as ended:
-            outcome = execute(settings_type.load(name, settings, given))
+        with contextlib.redirect_stdout(sys.stderr), logging as ended:
+            outcome = self._execute(self.settings_type.load(self.verb, settings, given(flags)))
             ended(outcome)
         click.echo(outcome.json() if as_json else outcome.text())
         return outcome.status
 
-    parameters = [_parameter(key, field) for key, field in settings_type.model_fields.items()]
-    parameters.sort(key=lambda parameter: isinstance(parameter, click.Option))
-    return click.Command(
-        name.rpartition(".")[2],
-        callback=callback,
-        params=[
-            *parameters,
-            click.Option(
-                ["--settings"],
-                type=click.Path(path_type=Path),
-                metavar="FILE.toml",
-                help=f"read settings from here ([{name}] table); flags win",
-            ),
-            click.Option(["--json", "as_json"], is_flag=True, help="print one JSON object"),
-            click.Option(
-                ["--log-file"],
-                type=click.Path(path_type=Path),
-                metavar="FILE",
-                envvar="TESSERA_LOG_FILE",
-                help="also append what happens to this file, one JSON object a line; "
-                "TESSERA_LOG_FILE in the environment says the same",
-            ),
-        ],
-        help=settings_type.__doc__,
-        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    )
+
+def given(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Tell flags that were not given (None) from those that were."""
+    return {key: None if value == () else value for key, value in flags.items()}
 
 
 def _parameter(name: str, field: FieldInfo) -> click.Parameter:
@@ -229,8 +243,3 @@ def _click_type(annotation: Any) -> Any:
         # Verbs say themselves, in their own words, what cannot be read.
         return click.Path(path_type=Path, readable=False)
     return annotation if annotation in (int, float, str) else str
-
-
-def _plain(value: Any) -> Any:
-    """Tell flags that were not given (None) from empty ones."""
-    return None if value == () else value

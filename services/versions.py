@@ -1,5 +1,6 @@
 """Which code made a result."""
 
+import os
 import subprocess
 from functools import cache
 from importlib import metadata
@@ -15,11 +16,15 @@ _LIBRARIES = (
     "torch",
     "zarr",
 )
+#: Code that was sent to a cluster knows neither its installation nor its checkout.
+CODE_VERSION_VARIABLE = "TESSERA_CODE_VERSION"
 
 
 @cache
 def code_version() -> str:
     """Return the installed version, with the commit where this runs from a checkout."""
+    if sent := os.environ.get(CODE_VERSION_VARIABLE):
+        return sent
     version = metadata.version("tessera-mosaic")
     root = Path(__file__).parent.parent
     if not (root / ".git").exists():

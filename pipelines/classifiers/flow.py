@@ -1,16 +1,16 @@
 """Train a classifier, and classify particles: here for few, on Ray for many."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import ray.data
+import ray
 from numpy.typing import NDArray
 
 from cluster.resources import ActorPool, n_workers
+from cluster.streams import map_blocks
 from pipelines.classifiers.fit import MODEL_FOLDER, fit_classifier
 from pipelines.classifiers.model import Classifier, load_classifier
 from pipelines.classifiers.plan import TrainPlan
@@ -105,23 +105,14 @@ def predict_on_ray(
         table.slice(start, batch_n_particles).combine_chunks()
         for start in range(0, table.num_rows, batch_n_particles)
     ]
-    pool = replace(pool, size=min(pool.size, len(blocks)))
-    classified = (
-        ray.data.from_arrow(blocks)
-        .map_batches(
-            ParticleClassifier,
-            fn_constructor_kwargs={
-                "model": str(model),
-                "paths": [str(path) for path in crops.paths],
-                "fields_px": list(crops.fields_px),
-            },
-            batch_size=None,
-            batch_format="numpy",
-            **pool.options(),
-        )
-        .iter_batches(batch_size=None, batch_format="numpy")
-    )
-    for batch in classified:
+    arguments = {
+        "model": str(model),
+        "paths": [str(path) for path in crops.paths],
+        "fields_px": list(crops.fields_px),
+    }
+    for batch in map_blocks(
+        blocks, ParticleClassifier, arguments, key="row", pool=pool, takes="numpy", gives="numpy"
+    ):
         yield batch["row"], np.stack(list(batch["probabilities"])).astype(np.float64)
 
 

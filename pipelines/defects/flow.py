@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import ray.data
 
 from cluster.metrics import WorkMetrics
 from cluster.resources import ActorPool
+from cluster.streams import map_blocks
 from pipelines.defects.work import Job, Scored, WindowScorer, from_row
 
 #: Blocks of jobs per actor: enough that none is idle long while another ends its last.
@@ -62,15 +62,8 @@ def score_on_ray(
     ]
     # A block is a few numbers, and one batch: cores of a mosaic stay together.
     blocks = [pa.Table.from_pylist(rows[i : i + per_block]) for i in range(0, len(rows), per_block)]
-    pool = ActorPool(min(pool.size, len(blocks)), num_cpus=pool.num_cpus, num_gpus=pool.num_gpus)
-    results = ray.data.from_arrow(blocks).map_batches(
-        MeasuredScorer,
-        fn_constructor_kwargs={"model_folder": str(model_folder), "stride_px": stride_px},
-        batch_size=None,
-        batch_format="numpy",
-        **pool.options(),
-    )
-    batches = results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+    arguments = {"model_folder": str(model_folder), "stride_px": stride_px}
+    batches = map_blocks(blocks, MeasuredScorer, arguments, key="job", pool=pool, takes="numpy")
     with WorkMetrics(STAGE).queue() as queue:
         queue.grow_to(len(jobs))
         for batch in batches:

@@ -1,13 +1,12 @@
 """Weak labels of very many particles: batches stream through actors."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
-import ray.data
 
 from cluster.resources import ActorPool
+from cluster.streams import map_blocks
 from pipelines.labels.rules import Rule
 from pipelines.labels.votes import Combine
 from pipelines.labels.weak import WeakLabeller, add_statistics
@@ -38,21 +37,10 @@ def label_by_rules(
         return WeakLabeller(rules, combine, min_confidence)(prepared)
     position = pa.array(np.arange(particles.num_rows))
     numbered = prepared.append_column("position", position).combine_chunks()
-    # Every actor gets something to do, and no actor is started for nothing.
+    # Every actor gets something to do.
     n_rows = min(batch_n_particles, -(-particles.num_rows // pool.size))
     batches = [numbered.slice(start, n_rows) for start in range(0, particles.num_rows, n_rows)]
-    pool = replace(pool, size=min(pool.size, len(batches)))
-    labelled = (
-        ray.data.from_arrow(batches)
-        .map_batches(
-            _NumberedLabeller,
-            fn_constructor_kwargs=labeller,
-            batch_size=None,
-            batch_format="pyarrow",
-            **pool.options(),
-        )
-        .iter_batches(batch_size=None, batch_format="pyarrow")
-    )
+    labelled = map_blocks(batches, _NumberedLabeller, labeller, key="position", pool=pool)
     # Batches arrive in the order in which actors finish.
     return pa.concat_tables(labelled).sort_by("position").drop_columns("position").combine_chunks()
 

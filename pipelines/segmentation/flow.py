@@ -9,6 +9,7 @@ import pyarrow as pa
 import ray
 import ray.data
 
+from cluster.losses import survive_losses, watch
 from cluster.metrics import WorkMetrics
 from cluster.resources import ActorPool
 from pipelines.archive import Archive
@@ -73,7 +74,10 @@ def segment_mosaics(
         # Once is enough, unless actors died and tiles came too late for those that wait for them.
         while jobs := run.jobs():
             queue.grow_to(len(jobs))
-            for job, result in _stream(jobs, plan, pool, network_pool):
+            results = survive_losses(
+                lambda *pools: _stream(run.jobs(), plan, *pools), pool, network_pool
+            )
+            for job, result in results:
                 run.take(job, result, ledger)
                 queue.shrink()
             if len(run.jobs()) == len(jobs):
@@ -122,6 +126,8 @@ def _stream(
     jobs: Sequence[Job], plan: SegmentationPlan, pool: ActorPool, network_pool: ActorPool | None
 ) -> Iterator[tuple[Job, TileResult]]:
     """Work through jobs; yield them and their results as they come."""
+    if not jobs:
+        return
     n_actors = pool.size if network_pool is None else network_pool.size
     per_block = max(1, min(len(jobs) // (BLOCKS_PER_ACTOR * n_actors), MAX_TILES_PER_BLOCK))
     if network_pool is not None:
@@ -132,6 +138,7 @@ def _stream(
     blocks = [pa.Table.from_pylist(block) for block in _blocks(jobs, per_block)]
     settings = asdict(plan.settings)
     rows = ray.data.from_arrow(blocks)
+    watch(rows, pool, network_pool)
     if network_pool is not None:
         # A tile's heights go on as soon as they are there, not when a whole batch of them is.
         rows.context.target_max_block_size = BLOCK_TILES * 2 * plan.core_px**2

@@ -1,15 +1,18 @@
+import os
 import socket
 import subprocess
 import sys
 
 import pytest
 import ray
+from ray.exceptions import AuthenticationError
 
 from cluster import session
 from cluster.session import connect
 
 OWN_RAY = """
 import ray
+from ray.exceptions import AuthenticationError
 from cluster.session import connect, one_session
 
 def running():
@@ -193,3 +196,46 @@ def test_a_home_that_cannot_be_written_is_no_error(no_ray, tmp_path, monkeypatch
         pass
 
     assert no_ray[-1] == "shutdown"
+
+
+@pytest.fixture
+def refused_by(no_ray, listener, monkeypatch):
+    """Connect to a cluster with a token; Ray fails in a given way."""
+
+    def refused_by(error, *, says=b"", token="sesame-open"):
+        def init(**options):
+            os.write(2, says)
+            raise error
+
+        monkeypatch.setattr(session.ray, "init", init)
+        monkeypatch.setenv("RAY_AUTH_TOKEN", token)
+        with pytest.raises(ConnectionError) as refused, connect(listener):
+            pass
+        return str(refused.value)
+
+    return refused_by
+
+
+def test_a_refused_token_is_one_line_however_often_ray_says_so(refused_by, capfd):
+    noise = b"gcs_client.cc:210: InvalidAuthToken: missing or incorrect\n" * 20
+
+    said = refused_by(ConnectionError("Failed to connect"), says=noise)
+
+    assert said.endswith("refuses this token")
+    assert "sesame-open" not in said
+    assert capfd.readouterr().err == ""
+
+
+def test_a_missing_token_is_asked_for(refused_by, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    said = refused_by(AuthenticationError("no token"), token="")
+
+    assert "asks for a token: set RAY_AUTH_TOKEN_PATH or RAY_AUTH_TOKEN" in said
+
+
+def test_other_reasons_are_told_as_they_are(refused_by, capfd):
+    said = refused_by(ConnectionError("versions differ"), says=b"something else\n")
+
+    assert "takes no connection (versions differ)" in said
+    assert capfd.readouterr().err == "something else\n"
