@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test lint types unit bench audit sbom install clean help
+.PHONY: demo test lint types unit test-cluster bench audit sbom install clean help
 
 help:
 	@echo "make demo     simulate a mosaic, run the main job on it, say where the report is"
 	@echo "make test     lint, types and tests"
+	@echo "make test-cluster  stories on a cluster of several nodes, on this machine"
 	@echo "make bench    benchmarks; the README's table is made from their results"
 	@echo "make audit    look the installed packages up in a database of known vulnerabilities"
 	@echo "make sbom     write build/sbom.json, the bill of materials (CycloneDX)"
@@ -43,7 +44,11 @@ types: $(STAMP)
 
 # Two processes; tests/conftest.py says which files share one and which begin.
 unit: $(STAMP)
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -q -m "not cluster" -n 2 --dist loadfile --no-loadscope-reorder
+
+# Clusters of several nodes on this machine: one after another, as each takes the whole of it.
+test-cluster: $(STAMP)
+	$(BIN)/python -m pytest -q -m cluster -p no:xdist tests/stories/cluster
 
 bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks
