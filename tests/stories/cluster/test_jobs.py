@@ -301,6 +301,7 @@ def test_the_dashboard_serves_nobody_without_the_right_token(nodes, token, path)
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(request, timeout=60)
 
+    refused.value.close()
     assert refused.value.code == (401 if token is None else 403)
 
 
