@@ -40,8 +40,8 @@ def one_loss(monkeypatch):
 
     def losing(self, **options):
         begun.append(self)
-        batches = iter_batches(self, **options)
-        yield next(iter(batches))
+        batches = iter(iter_batches(self, **options))
+        yield next(batches)
         if len(begun) == 1:
             raise ActorDiedError
         yield from batches
