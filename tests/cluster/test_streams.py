@@ -6,7 +6,12 @@ from cluster import streams
 from cluster.resources import ActorPool
 from cluster.streams import map_blocks
 
-pytestmark = pytest.mark.ray
+pytestmark = [
+    pytest.mark.ray,
+    # Ray Data copies its settings, and the copy sets those that it deprecates itself.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::ray.util.annotations.RayDeprecationWarning"),
+]
 
 
 class Doubler:
