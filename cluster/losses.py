@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -27,7 +27,9 @@ class NodeLostError(Exception):
 LOSSES = (NodeLostError, RayActorError, WorkerCrashedError, NodeDiedError, ObjectLostError)
 
 
-def survive_losses(start: Callable[..., Iterator[T]], *pools: ActorPool | None) -> Iterator[T]:
+def survive_losses(
+    start: Callable[..., Iterator[T]], *pools: ActorPool | None
+) -> Generator[T, None, None]:
     """Yield what ``start(*pools)`` yields; start again when nodes are lost.
 
     Ray brings an actor back on another node only where that has room. In a pool that fills the

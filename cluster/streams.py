@@ -1,6 +1,6 @@
 """A table in blocks, worked on by a pool of actors."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -21,7 +21,7 @@ def map_blocks(
     pool: ActorPool,
     takes: Literal["pyarrow", "numpy"] = "pyarrow",
     gives: Literal["pyarrow", "numpy"] = "pyarrow",
-) -> Iterator[Any]:
+) -> Generator[Any, None, None]:
     """Yield what actors make of the blocks, in any order; what is lost with a node is done again.
 
     Parameters

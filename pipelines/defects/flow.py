@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pyarrow as pa
@@ -64,7 +65,8 @@ def score_on_ray(
     blocks = [pa.Table.from_pylist(rows[i : i + per_block]) for i in range(0, len(rows), per_block)]
     arguments = {"model_folder": str(model_folder), "stride_px": stride_px}
     batches = map_blocks(blocks, MeasuredScorer, arguments, key="job", pool=pool, takes="numpy")
-    with WorkMetrics(STAGE).queue() as queue:
+    # Ended here whatever happens: later, Ray would be started anew to end it.
+    with closing(batches), WorkMetrics(STAGE).queue() as queue:
         queue.grow_to(len(jobs))
         for batch in batches:
             for row in batch.to_pylist():

@@ -1,6 +1,7 @@
 """Segment mosaics on Ray: one stream of tiles, segmented first and painted later."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from itertools import groupby
 from typing import Any
@@ -77,9 +78,11 @@ def segment_mosaics(
             results = survive_losses(
                 lambda *pools: _stream(run.jobs(), plan, *pools), pool, network_pool
             )
-            for job, result in results:
-                run.take(job, result, ledger)
-                queue.shrink()
+            # Ended here whatever happens: later, Ray would be started anew to end it.
+            with closing(results):
+                for job, result in results:
+                    run.take(job, result, ledger)
+                    queue.shrink()
             if len(run.jobs()) == len(jobs):
                 raise RuntimeError(f"none of {len(jobs)} tiles was finished in a whole pass")
     run.commits.flush()
