@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -35,20 +36,9 @@ class CompactNet(nn.Module):
 
     def __init__(self, widths: Sequence[int], n_classes: int, *, dropout: float = 0.0) -> None:
         super().__init__()
-        blocks: list[nn.Module] = []
-        n_in = 1
-        for number, width in enumerate(widths):
-            blocks += [
-                nn.Conv2d(n_in, width, 3, padding=1, bias=False),
-                nn.GroupNorm(max(1, width // _CHANNELS_PER_GROUP), width),
-                nn.ReLU(inplace=True),
-            ]
-            if number < len(widths) - 1:
-                blocks.append(nn.MaxPool2d(2))
-            n_in = width
-        self.features = nn.Sequential(*blocks)
+        self.features = _blocks(partial(nn.Conv2d, kernel_size=3, padding=1, bias=False), 1, widths)
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(n_in, n_classes)
+        self.head = nn.Linear(widths[-1], n_classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (B, K) of images (B, 1, H, W)."""
@@ -96,22 +86,11 @@ class PolarNet(nn.Module):
         radii = ((torch.arange(n_radii) + 0.5) / n_radii)[:, None]
         grid = torch.stack([radii * torch.cos(angles), radii * torch.sin(angles)], dim=-1)
         self.register_buffer("grid", grid, persistent=False)
-        blocks: list[nn.Module] = []
         # How far from the centre a sample lies is a second channel: a shift along that axis is
         # no symmetry.
-        n_in = 2
-        for number, width in enumerate(widths):
-            blocks += [
-                _WrappedConv(n_in, width),
-                nn.GroupNorm(max(1, width // _CHANNELS_PER_GROUP), width),
-                nn.ReLU(inplace=True),
-            ]
-            if number < len(widths) - 1:
-                blocks.append(nn.MaxPool2d(2))
-            n_in = width
-        self.features = nn.Sequential(*blocks)
+        self.features = _blocks(_WrappedConv, 2, widths)
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(n_in, n_classes)
+        self.head = nn.Linear(widths[-1], n_classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (B, K) of images (B, 1, H, W)."""
@@ -125,6 +104,22 @@ class PolarNet(nn.Module):
         features = self.features(both.contiguous(memory_format=torch.channels_last))
         scores: Tensor = self.head(self.dropout(features.mean(dim=(2, 3))))
         return scores
+
+
+def _blocks(
+    convolution: Callable[[int, int], nn.Module], n_in: int, widths: Sequence[int]
+) -> nn.Sequential:
+    """Stack blocks of convolution, normalisation and rectifier, halving between them."""
+    blocks: list[nn.Module] = []
+    for n_channels, width in pairwise([n_in, *widths]):
+        if blocks:
+            blocks.append(nn.MaxPool2d(2))
+        blocks += [
+            convolution(n_channels, width),
+            nn.GroupNorm(max(1, width // _CHANNELS_PER_GROUP), width),
+            nn.ReLU(inplace=True),
+        ]
+    return nn.Sequential(*blocks)
 
 
 class _WrappedConv(nn.Module):

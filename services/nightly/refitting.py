@@ -1,7 +1,6 @@
 """Fit the learned segmenter anew at night, and use it if it finds outlined objects better."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipelines.archive import Archive
@@ -20,14 +19,6 @@ if TYPE_CHECKING:
 
 #: What the first segmenter has to beat.
 CLASSICAL = "otsu"
-
-
-@dataclass(frozen=True)
-class Rivals:
-    """The segmenter that was fitted tonight, and what is in use."""
-
-    candidate: "Resolved"
-    champion: "Resolved"
 
 
 def refit_segmenter(night: "Night") -> Mapping[str, Any]:
@@ -55,7 +46,7 @@ def refit_segmenter(night: "Night") -> Mapping[str, Any]:
     told = {"candidate": candidate.said, "champion": champion.said}
     if candidate.said == champion.said:
         return {**_nothing("nothing to judge: the candidate is the champion"), **told}
-    return {**_judge(night, Rivals(candidate, champion)), **told}
+    return {**_judge(night, candidate, champion), **told}
 
 
 def promote_segmenter(night: "Night") -> Mapping[str, Any]:
@@ -90,16 +81,16 @@ def _champion(night: "Night", name: str) -> "Resolved":
         return resolve(night.archive, CLASSICAL)
 
 
-def _judge(night: "Night", rivals: Rivals) -> dict[str, Any]:
+def _judge(night: "Night", candidate: "Resolved", champion: "Resolved") -> dict[str, Any]:
     """Let both find the objects of outlined images that neither was fitted on."""
     from services.segmenting.images import folder_images
 
     settings = night.settings
     # Without it, the settings were refused.
     assert settings.segmenter_truth is not None
-    if unfit := _unfit(night, rivals.candidate):
+    if unfit := _unfit(night, candidate):
         return _nothing(f"not promoted: {unfit}")
-    seen = rivals.candidate.seen | rivals.champion.seen
+    seen = candidate.seen | champion.seen
     given = folder_images(settings.segmenter_truth, night.stage(REFIT).pixel_size_nm)
     images = [image for image in given if image.digest not in seen]
     if len(images) < LEAST_IMAGES:
@@ -107,14 +98,16 @@ def _judge(night: "Night", rivals: Rivals) -> dict[str, Any]:
             f"not promoted: {len(images)} outlined images that neither was fitted on are too few "
             f"to judge by, {LEAST_IMAGES} are needed"
         )
-    candidate, champion = _look(night.archive, rivals, images, night.stage("segment").object_px)
-    for entrant in (candidate, champion):
+    object_px = night.stage("segment").object_px
+    entrants = _look(night.archive, (candidate, champion), images, object_px)
+    for entrant in entrants:
         if entrant.failure:
             return _nothing(f"not promoted: {entrant.method.said} failed: {entrant.failure}")
+    ours, theirs = ([entrant.found[image.name] for image in images] for entrant in entrants)
     comparison = compare_segmenters(
         [image.instances for image in images],
-        [candidate.found[image.name] for image in images],
-        [champion.found[image.name] for image in images],
+        ours,
+        theirs,
         seed=settings.seed,
     )
     verdict = decide([comparison], margin=settings.margin, min_judged=settings.min_judged)
@@ -123,18 +116,20 @@ def _judge(night: "Night", rivals: Rivals) -> dict[str, Any]:
 
 
 def _look(
-    archive: Archive, rivals: Rivals, images: "Sequence[KnownImage]", object_px: float | None
-) -> "tuple[Entrant, Entrant]":
-    """Let candidate and champion find the objects of images."""
+    archive: Archive,
+    methods: "Sequence[Resolved]",
+    images: "Sequence[KnownImage]",
+    object_px: float | None,
+) -> "list[Entrant]":
+    """Let methods find the objects of images."""
     from pipelines.segmentation.settings import SegmentationSettings
     from services.segmenting.contest import enter, laid_out
 
     with laid_out(images, archive.scratch / "segmenter-night") as mosaics:
-        candidate, champion = (
+        return [
             enter(method, mosaics, SegmentationSettings(method=method.method, object_px=object_px))
-            for method in (rivals.candidate, rivals.champion)
-        )
-    return candidate, champion
+            for method in methods
+        ]
 
 
 def _unfit(night: "Night", method: "Resolved") -> str:

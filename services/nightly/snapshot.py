@@ -63,7 +63,7 @@ def take_snapshot(
             "segmenter": digest_segmenters(archive, getattr(stages["segment"], "method", "")),
             "gate": digest_json(gate),
             **{each: digest_json(decisive(stages[each])) for each in OPTIONAL if each in stages},
-            **_detector(archive, stages),
+            "detector": _detector(archive, stages),
         },
         results={
             "segment": SEGMENT,
@@ -100,13 +100,11 @@ def digest_segmenters(archive: Archive, method: str) -> str:
     return digest_json([fitted, champion.version if champion else None])
 
 
-def _detector(archive: Archive, stages: Mapping[str, ArchiveSettings]) -> dict[str, str]:
-    """Digest which detector of defects is meant, if one is used."""
+def _detector(archive: Archive, stages: Mapping[str, ArchiveSettings]) -> str:
+    """Digest which detector of defects is meant; that none is, counts too: one may be asked for."""
     reference = str(getattr(stages.get(DETECT), "model", ""))
-    if not reference:
-        return {}
     champion = read_champions(archive).get(reference.partition("@")[0])
-    return {"detector": digest_json([reference, champion.version if champion else None])}
+    return digest_json([reference, champion.version if champion else None])
 
 
 def decisive(settings: ArchiveSettings) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from pipelines.training import losses, method
 from pipelines.training.method import Batch, PredictAll
+from pipelines.training.mixing import mixup
 from pipelines.training.mixtures import gaussian_low_posterior
 
 
@@ -90,7 +91,7 @@ class Method(method.Method):
         guessed = self._sharpen(probs.mean(dim=0))
         targets = torch.where(labelled[:, None], refined, guessed)
         groups = self.training_set.groups[batch.samples]
-        mixed = losses.mixup(
+        mixed = mixup(
             torch.cat(batch.views),
             torch.cat([targets] * len(batch.views)),
             alpha=self.options["alpha"],

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pipelines.training import losses, method
 from pipelines.training.method import Batch, PredictAll
+from pipelines.training.mixing import mixup
 from pipelines.training.mixtures import fit_beta_mixture
 
 
@@ -50,7 +51,7 @@ class Method(method.Method):
             believed = F.one_hot(network(batch.images).argmax(dim=1), self.n_classes).float()
         targets = (1 - doubt) * labels + doubt * believed
         groups = self.training_set.groups[batch.samples]
-        mixed = losses.mixup(batch.images, targets, alpha=self.options["alpha"], groups=groups)
+        mixed = mixup(batch.images, targets, alpha=self.options["alpha"], groups=groups)
         logits = network(mixed.images)
         each = losses.soft_cross_entropy(logits, mixed.targets)
         mean = self.mean_over_step(logits.float().softmax(dim=1), batch)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pipelines.training import losses, method
 from pipelines.training.method import Batch
+from pipelines.training.mixing import mixup
 
 
 class Method(method.Method):
@@ -40,7 +41,7 @@ class Method(method.Method):
         for number, network in enumerate(self.networks):
             targets = self._move(number, batch)
             both = torch.cat([hard, targets], dim=1)
-            mixed = losses.mixup(batch.images, both, alpha=self.options["alpha"], groups=groups)
+            mixed = mixup(batch.images, both, alpha=self.options["alpha"], groups=groups)
             logits = network(mixed.images)
             labels, targets = mixed.targets.chunk(2, dim=1)
             each = losses.soft_cross_entropy(logits, labels)

@@ -9,6 +9,7 @@ from pipelines.archive import create_archive
 from pipelines.mosaic.ome_zarr import write_mosaic
 from pipelines.tables import read_rows
 from services.champions import Champion, remember_champion
+from services.nightly.changes import find_changes
 from services.nightly.defects import find_defects
 from services.nightly.snapshot import take_snapshot
 from services.verbs import relabel
@@ -95,3 +96,15 @@ def test_another_champion_among_detectors_is_a_change(tmp_path):
 
     assert looked(**asked) != before
     assert looked() == without
+
+
+def test_a_detector_that_is_asked_for_makes_a_night_of_work(tmp_path):
+    archive = create_archive(tmp_path / "a")
+
+    def looked(**given):
+        stages = night(archive, **given).settings.stages
+        return take_snapshot(archive, sources={}, stages=stages, gate={}, champion="")
+
+    changes = find_changes(looked(), looked(defect_model="lattices@champion"))
+
+    assert [change.text for change in changes] == ["settings detector: changed"]
