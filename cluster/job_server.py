@@ -11,7 +11,7 @@ from typing import Any
 
 from cluster.jobs import Job, JobExistsError, to_job
 from cluster.session import check_reachable
-from cluster.tokens import read_token
+from cluster.tokens import read_token, refusal
 
 #: Where Ray serves jobs, unless it is told otherwise.
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
@@ -178,20 +178,13 @@ class JobServer:
 
         try:
             return function(*args, **kwargs)
-        except AuthenticationError as error:
-            raise ConnectionError(self._refusal(error)) from None
+        except AuthenticationError:
+            said = refusal(f"the cluster at {self.address}", self._token)
+            raise ConnectionError(said) from None
         except requests.exceptions.HTTPError as error:
             raise ConnectionError(f"is {self.address} a Ray dashboard? {error}") from None
         except (requests.exceptions.RequestException, OSError) as error:
             raise ConnectionError(f"no Ray cluster takes jobs at {self.address}: {error}") from None
-
-    def _refusal(self, error: Exception) -> str:
-        if self._token is None:
-            return (
-                f"the cluster at {self.address} asks for a token: set RAY_AUTH_TOKEN_PATH or "
-                "RAY_AUTH_TOKEN"
-            )
-        return f"the cluster at {self.address} refuses this token"
 
 
 @contextmanager

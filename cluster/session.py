@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import ray
 from ray.exceptions import AuthenticationError
 
-from cluster.tokens import read_token
+from cluster.tokens import read_token, refusal
 
 #: How long a cluster may take to accept a connection.
 CONNECT_TIMEOUT_S = 10.0
@@ -98,7 +98,7 @@ def _close_token_folder() -> None:
 
 def _join(where: str, num_cpus: int | None) -> None:
     """Start or join Ray; say in one line why it does not take us."""
-    is_cluster = where != "local"
+    is_cluster, cluster = where != "local", f"the Ray cluster at {where}"
     if is_cluster:
         # A file that is named and cannot be read shows here.
         read_token()
@@ -108,23 +108,15 @@ def _join(where: str, num_cpus: int | None) -> None:
             warnings.filterwarnings("ignore", message="Ray Client connection timed out")
             _init(where, num_cpus)
     except AuthenticationError:
-        raise ConnectionError(_refusal(where)) from None
+        raise ConnectionError(refusal(cluster, read_token())) from None
     except ConnectionError as error:
         if not is_cluster:
             raise
         if any(refusal in line for line in noise for refusal in _REFUSALS):
-            raise ConnectionError(_refusal(where)) from None
+            raise ConnectionError(refusal(cluster, read_token())) from None
         raise ConnectionError(
-            f"the Ray cluster at {where} takes no connection ({error}); perhaps it refuses this "
-            "token"
+            f"{cluster} takes no connection ({error}); perhaps it refuses this token"
         ) from None
-
-
-def _refusal(where: str) -> str:
-    if read_token() is None:
-        wanted = "set RAY_AUTH_TOKEN_PATH or RAY_AUTH_TOKEN"
-        return f"the Ray cluster at {where} asks for a token: {wanted}"
-    return f"the Ray cluster at {where} refuses this token"
 
 
 def check_reachable(address: str) -> None:

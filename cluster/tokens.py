@@ -33,3 +33,10 @@ def read_token() -> str | None:
             f"the token file {path} (RAY_AUTH_TOKEN_PATH) cannot be read: {error.strerror}"
         ) from None
     return token or None
+
+
+def refusal(cluster: str, token: str | None) -> str:
+    """Say in one line why a cluster serves nobody with this token."""
+    if token is None:
+        return f"{cluster} asks for a token: set RAY_AUTH_TOKEN_PATH or RAY_AUTH_TOKEN"
+    return f"{cluster} refuses this token"
