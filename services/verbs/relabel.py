@@ -68,7 +68,6 @@ class Settings(NoticeSettings, JobSettings):
     )
     defect_model: str | None = Field(
         None,
-        pattern=r"^[^@/]+(@champion|/[0-9]+)$",
         description="detector that looks for defects: NAME@champion or NAME/VERSION "
         "([defects.score])",
     )
@@ -86,6 +85,12 @@ class Settings(NoticeSettings, JobSettings):
         if settings.refit_segmenter:
             asked[REFIT] = {"name": settings._segmenter_name()}
         if settings.defect_model is not None:
+            # A candidate may be another one on any night, without anybody having decided so.
+            if not re.fullmatch(r"[^@/]+(@champion|/[0-9]+)", settings.defect_model):
+                raise SettingsError(
+                    "--defect-model must be NAME@champion or NAME/VERSION, "
+                    f"got {settings.defect_model!r}"
+                )
             asked[DETECT] = {"model": settings.defect_model}
         settings._stages |= load_stages(settings, toml, tuple(asked), renamed=RENAMED, fixed=asked)
         return settings

@@ -110,7 +110,10 @@ def test_an_archive_that_is_held_keeps_the_night_out_and_leaves_no_trace(flags, 
         ({"run_id": "../up"}, "--run-id must be"),
         ({"margin": 1.5}, "--margin"),
         ({"assume": None}, "one of --assume CLASS"),
-        ({"defect_model": "defects@candidate"}, "--defect-model"),
+        (
+            {"defect_model": "defects@candidate"},
+            "--defect-model must be NAME@champion or NAME/VERSION",
+        ),
         ({"refit_segmenter": True}, "needs --segment-method learned:NAME, got 'otsu'"),
         (
             {"refit_segmenter": True, "segment_method": "learned:grains@champion"},
