@@ -163,6 +163,7 @@ TRIALS = pa.schema(
         ("kept_precision", _F64),
         ("select_accuracy", _F64),
         ("seconds", _F64),
+        ("device", _STR),
         ("study_digest", _STR),
         ("code_version", _STR),
         ("run_id", _STR),

@@ -73,10 +73,18 @@ def read_rows(
     # Arrow cannot tell the type of an empty list.
     if any(operator == "in" and len(values) == 0 for _, operator, values in filters or ()):
         return schema.empty_table()
+    there = {field.name for field in table.schema().fields}
     found = table.to_pyarrow_table(
-        columns=list(schema.names), filters=list(filters) if filters else None
+        columns=[column for column in schema.names if column in there],
+        filters=list(filters) if filters else None,
     )
-    return found.cast(schema)
+    # A table that an earlier version made lacks the columns that came since.
+    for column in schema.names:
+        if column not in there:
+            found = found.append_column(
+                schema.field(column), pa.nulls(len(found), schema.field(column).type)
+            )
+    return found.select(schema.names).cast(schema)
 
 
 def table_version(archive: Archive, name: str) -> int | None:
@@ -130,6 +138,8 @@ def _write(
         rows,
         mode=mode,
         predicate=predicate,
+        # Columns that came since the table was made.
+        schema_mode="merge",
         commit_properties=deltalake.CommitProperties(custom_metadata=dict(metadata)),
     )
     try:

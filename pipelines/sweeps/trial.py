@@ -71,6 +71,7 @@ def run_trial(
         "realised_error_rate": noisy.error_rate,
         "transition_matrix": noisy.transition_matrix.tolist(),
         "seconds": time.monotonic() - started,
+        "device": _name(_device()),
         "history": history,
     }
     write_text(folder / RESULT_FILE, json.dumps(result))
@@ -247,3 +248,8 @@ def _summarise(history: list[dict[str, float]], trial: Trial) -> dict[str, Any]:
 
 def _device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _name(device: torch.device) -> str:
+    """Name the kind of device: results differ a little between them."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

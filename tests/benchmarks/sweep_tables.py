@@ -6,9 +6,13 @@ results, and writes the README's tables from it.
 
 import json
 import sys
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from scipy import stats
 
 from pipelines.archive import open_archive
 from pipelines.sweeps.intervals import curves_over_seeds
@@ -24,8 +28,12 @@ def main() -> None:
     for folder in sys.argv[1:]:
         rows = read_rows(open_archive(Path(folder)), "trials").to_pylist()
         for preset in sorted({row["preset"] for row in rows}):
-            found = summarise([row for row in rows if row["preset"] == preset])
-            results[preset] = merged(results.get(preset), found)
+            of_preset = [row for row in rows if row["preset"] == preset]
+            noises = sorted({row["noise"] for row in of_preset})
+            for noise in noises:
+                name = preset if len(noises) == 1 else f"{preset} --noise {noise}"
+                found = summarise([row for row in of_preset if row["noise"] == noise])
+                results[name] = merged(results.get(name), found)
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     text = README.read_text()
     head, _, rest = text.partition(BEGIN)
@@ -49,10 +57,13 @@ def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
                 "worst": min(r["last"] for r in at),
                 "seeds": len(at),
                 **means(at),
+                **against_baseline(at, rows),
             }
     newest = rows[-1]
+    devices = Counter(row["device"] or "cpu" for row in rows)
     return {
         "machine": machine(),
+        "devices": dict(devices.most_common()),
         "at": datetime.now(UTC).isoformat(timespec="minutes"),
         "noise": newest["noise"],
         "n_train": newest["n_train"],
@@ -62,6 +73,8 @@ def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+#: What methods are compared with, seed by seed.
+BASELINE = "ce"
 #: Seeds without which no interval over them is shown.
 LEAST_SEEDS = 3
 #: What two sweeps must share to stand in one table.
@@ -77,6 +90,25 @@ def merged(before: dict[str, Any] | None, found: dict[str, Any]) -> dict[str, An
         return found
     since = before.get("since", before["at"])
     return {**found, "since": since, "cells": {**found["cells"], **left}}
+
+
+def against_baseline(rows: list[dict[str, Any]], all_rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Compare with the baseline on the same labels: mean difference and 95 % interval over seeds.
+
+    A seed decides which labels are wrong, so the pairs share what differs most between seeds.
+    """
+    rate = rows[0]["error_rate"]
+    base = {
+        row["seed"]: row["last"]
+        for row in all_rows
+        if row["method"] == BASELINE and row["error_rate"] == rate
+    }
+    more = np.array([row["last"] - base[row["seed"]] for row in rows if row["seed"] in base])
+    if rows[0]["method"] == BASELINE or len(more) < LEAST_SEEDS:
+        return {}
+    half = stats.t.ppf(0.975, len(more) - 1) * more.std(ddof=1) / np.sqrt(len(more))
+    mean = float(more.mean())
+    return {"more": mean, "more_low": mean - float(half), "more_high": mean + float(half)}
 
 
 def means(rows: list[dict[str, Any]]) -> dict[str, float]:
@@ -103,7 +135,7 @@ def tables(results: dict[str, Any]) -> str:
         lines += [
             f"`{preset}`: {found['noise']}, {found['n_train']:,} particles to train on, "
             f"{found['n_test']:,} to test on, {found['n_epochs']} epochs; {when(found)}, "
-            f"{found['machine']['cores']} cores of {found['machine']['processor']}, no GPU.",
+            f"{where(found)}.",
             "",
             "| method | " + " | ".join(f"{100 * rate:g} % wrong" for rate in rates) + " |",
             "| --- |" + " --- |" * len(rates),
@@ -111,8 +143,36 @@ def tables(results: dict[str, Any]) -> str:
         for method, cells in found["cells"].items():
             said = [cell(cells.get(f"{rate:g}")) for rate in rates]
             lines.append(f"| {method} | " + " | ".join(said) + " |")
-        lines.append("")
+        lines += ["", *beyond(found, rates)]
     return "\n".join(lines).rstrip()
+
+
+def where(found: dict[str, Any]) -> str:
+    """Say which machines computed how many of the trials."""
+    here = f"{found['machine']['cores']} cores of {found['machine']['processor']}, no GPU"
+    devices = found.get("devices", {"cpu": 0})
+    if list(devices) == ["cpu"]:
+        return here
+    names = {name: here if name == "cpu" else f"{name}, bfloat16" for name in devices}
+    return "; ".join(f"{n} trials on {names[name]}" for name, n in devices.items())
+
+
+def beyond(found: dict[str, Any], rates: list[float]) -> list[str]:
+    """Say in a line which methods are beyond chance better than the baseline, and where."""
+    said = []
+    for rate in rates:
+        better = [
+            (cells[f"{rate:g}"]["more"], name)
+            for name, cells in found["cells"].items()
+            if cells.get(f"{rate:g}", {}).get("more_low", 0) > 0
+        ]
+        if better:
+            names = ", ".join(f"{name} +{100 * more:.1f}" for more, name in sorted(better)[::-1])
+            said.append(f"at {100 * rate:g} % {names}")
+    if not said:
+        return []
+    text = f"Better than `{BASELINE}` on the same labels, the 95 % interval above 0: "
+    return [text + "; ".join(said) + ".", ""]
 
 
 def when(found: dict[str, Any]) -> str:

@@ -93,6 +93,33 @@ def test_rows_are_filtered(archive):
     assert read(archive, filters=[("mosaic", "in", [])]) == []
 
 
+@pytest.fixture
+def older(archive, monkeypatch):
+    """An archive whose table of truth was made before it had the column of labels."""
+    now = SCHEMAS["truth"]
+    monkeypatch.setitem(SCHEMAS, "truth", now.remove(now.get_field_index("label")))
+    append_rows(archive, "truth", rows(m=[1]))
+    monkeypatch.setitem(SCHEMAS, "truth", now)
+    return archive
+
+
+def test_columns_that_came_later_are_null_in_an_older_table(older):
+    found = read_rows(older, "truth")
+
+    assert found.schema == SCHEMAS["truth"]
+    assert found["label"].to_pylist() == [None]
+
+
+def test_an_older_table_takes_rows_with_columns_that_came_later(older):
+    append_rows(older, "truth", to_table("truth", [{"mosaic": "n", "label": "left"}]))
+    replace_rows(
+        older, "truth", to_table("truth", [{"mosaic": "m", "label": "right"}]), where="mosaic = 'm'"
+    )
+
+    found = read_rows(older, "truth", columns=["mosaic", "label"]).to_pylist()
+    assert {row["mosaic"]: row["label"] for row in found} == {"m": "right", "n": "left"}
+
+
 @pytest.mark.parametrize("version", [1, 99, -1])
 def test_a_version_that_does_not_exist_is_refused(archive, version):
     append_rows(archive, "truth", rows(m=[1]))

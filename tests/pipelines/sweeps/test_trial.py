@@ -70,7 +70,7 @@ def test_a_trial_learns_true_hands_from_labels_that_are_partly_wrong(study, tmp_
     assert result["last"] >= 0.9
     assert result["n_last"] == 3
     assert result["last"] == np.mean([p["test_accuracy"] for p in result["history"][-3:]])
-    assert {"recall_left", "recall_right", "accuracy_mirrored"} <= set(result)
+    assert {"recall_left", "recall_right", "accuracy_mirrored", "device"} <= set(result)
     assert json.loads((tmp_path / "trial" / RESULT_FILE).read_text()) == result
     with np.load(tmp_path / "trial" / PREDICTIONS_FILE) as stored:
         right = stored["pred_probs"].argmax(axis=1) == stored["true_labels"]
