@@ -1,20 +1,24 @@
-"""The archive on disk: a folder of mosaics and all that came of them."""
+"""The archive: a folder, or a prefix in a bucket, of mosaics and all that came of them."""
 
 import errno
 import json
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pipelines.digests import digest_bytes
 from pipelines.errors import ArchiveError
+from pipelines.places import check_reachable, in_bucket, local_folder, place
 from pipelines.records import INSTANCE_BITS
 
 FORMAT_VERSION = 1
 MOSAIC_SUFFIX = ".ome.zarr"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+#: A bucket takes its time over every question, and answers many at once.
+_QUESTIONS_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -44,9 +48,14 @@ class Archive:
         return self.root / "reports"
 
     @property
+    def local(self) -> Path:
+        """The folder of what cannot lie in a bucket; the archive's own where it is a folder."""
+        return local_folder(self.root) if in_bucket(self.root) else self.root
+
+    @property
     def scratch(self) -> Path:
         """Work in progress; whatever lies here can be made again."""
-        return self.root / ".work"
+        return self.local / ".work"
 
     def mosaic(self, name: str) -> Path:
         """Return the OME-Zarr group of the mosaic ``name``."""
@@ -60,11 +69,18 @@ class Archive:
         """Names of the mosaics that are wholly there, sorted."""
         if not self.mosaics.is_dir():
             return []
-        return sorted(
-            entry.name.removesuffix(MOSAIC_SUFFIX)
-            for entry in self.mosaics.iterdir()
-            if entry.name.endswith(MOSAIC_SUFFIX) and (entry / "zarr.json").is_file()
-        )
+        entries = [e for e in self.mosaics.iterdir() if e.name.endswith(MOSAIC_SUFFIX)]
+        if in_bucket(self.root):
+            with ThreadPoolExecutor(_QUESTIONS_AT_ONCE) as pool:
+                there = list(pool.map(_is_group, entries))
+        else:
+            there = [_is_group(entry) for entry in entries]
+        names = (entry.name.removesuffix(MOSAIC_SUFFIX) for entry in entries)
+        return sorted(name for name, is_there in zip(names, there, strict=True) if is_there)
+
+
+def _is_group(path: Path) -> bool:
+    return (path / "zarr.json").is_file()
 
 
 def create_archive(path: Path) -> Archive:
@@ -75,7 +91,7 @@ def create_archive(path: Path) -> Archive:
     ArchiveError
         If ``path`` is a file, or a folder that holds something else, or cannot be written.
     """
-    archive = Archive(path.absolute())
+    archive = _archive_at(path)
     try:
         if archive.description.is_file():
             open_archive(path)
@@ -93,6 +109,16 @@ def create_archive(path: Path) -> Archive:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise ArchiveError(f"archive {path} cannot be made: {error.strerror}") from error
+    return archive
+
+
+def _archive_at(path: Path) -> Archive:
+    """Name an archive's places; if it lies in a bucket, see that the bucket answers."""
+    # Workers run in folders of their own, where a relative path leads nowhere.
+    archive = Archive(place(path).absolute())
+    check_reachable(archive.root)
+    if in_bucket(archive.root):
+        archive.local.mkdir(parents=True, exist_ok=True)
     return archive
 
 
@@ -120,8 +146,7 @@ def open_archive(path: Path) -> Archive:
     ArchiveError
         If there is none, or it is of a format that this version does not know.
     """
-    # Workers run in folders of their own, where a relative path leads nowhere.
-    archive = Archive(path.absolute())
+    archive = _archive_at(path)
     try:
         description = json.loads(archive.description.read_text(encoding="utf-8"))
         version = description["format_version"]
@@ -167,6 +192,9 @@ def particle_id(mosaic: str, instance: int) -> int:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
+    if in_bucket(path):
+        path.write_text(text, encoding="utf-8")
+        return
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         partial.write_text(text, encoding="utf-8")

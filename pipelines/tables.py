@@ -9,7 +9,9 @@ import pyarrow as pa
 from deltalake.exceptions import TableNotFoundError
 
 from pipelines.archive import Archive
+from pipelines.commits import commit
 from pipelines.errors import ArchiveError
+from pipelines.places import in_bucket, table_options
 from pipelines.schemas import SCHEMAS
 
 
@@ -67,7 +69,7 @@ def read_rows(
             raise ArchiveError(f"table {name} has no version {version}: it was never written")
         return schema.empty_table()
     try:
-        table = deltalake.DeltaTable(str(archive.table(name)), version=version)
+        table = open_table(archive, name, version=version)
     except (deltalake.exceptions.DeltaError, OSError, OverflowError) as error:
         raise ArchiveError(f"table {name} cannot be read at version {version}: {error}") from error
     # Arrow cannot tell the type of an empty list.
@@ -91,12 +93,22 @@ def table_version(archive: Archive, name: str) -> int | None:
     """Return the newest version of a table, or None where none was written yet."""
     if not has_table(archive, name):
         return None
-    return int(deltalake.DeltaTable(str(archive.table(name))).version())
+    return int(open_table(archive, name).version())
 
 
 def has_table(archive: Archive, name: str) -> bool:
     """Tell whether the table was ever written."""
-    return bool(deltalake.DeltaTable.is_deltatable(str(archive.table(name))))
+    path = archive.table(name)
+    if in_bucket(path):
+        # Delta's own question holds up every other thread until it is answered.
+        return (path / "_delta_log").is_dir()
+    return bool(deltalake.DeltaTable.is_deltatable(str(path)))
+
+
+def open_table(archive: Archive, name: str, *, version: int | None = None) -> deltalake.DeltaTable:
+    """Open a table that was written."""
+    path = archive.table(name)
+    return deltalake.DeltaTable(str(path), version=version, storage_options=table_options(path))
 
 
 def to_table(name: str, columns: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> pa.Table:
@@ -132,17 +144,22 @@ def _write(
     metadata: Mapping[str, str],
     predicate: str | None = None,
 ) -> int:
-    rows = rows.cast(SCHEMAS[name])
-    deltalake.write_deltalake(
-        str(path),
-        rows,
-        mode=mode,
-        predicate=predicate,
-        # Columns that came since the table was made.
-        schema_mode="merge",
-        commit_properties=deltalake.CommitProperties(custom_metadata=dict(metadata)),
-    )
+    rows, options = rows.cast(SCHEMAS[name]), table_options(path)
+
+    def write(mark: Mapping[str, str]) -> None:
+        deltalake.write_deltalake(
+            str(path),
+            rows,
+            mode=mode,
+            predicate=predicate,
+            # Columns that came since the table was made.
+            schema_mode="merge",
+            commit_properties=deltalake.CommitProperties(custom_metadata={**metadata, **mark}),
+            storage_options=options,
+        )
+
+    commit(path, write)
     try:
-        return int(deltalake.DeltaTable(str(path)).version())
+        return int(deltalake.DeltaTable(str(path), storage_options=options).version())
     except TableNotFoundError as error:  # pragma: no cover - the write above made it
         raise ArchiveError(f"table {name} vanished while it was written") from error

@@ -1,5 +1,6 @@
 """Recompute the digests of all label versions, and say which is the first that does not match."""
 
+import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from deltalake.exceptions import DeltaError
 from pipelines.archive import Archive
 from pipelines.digests import DIGEST_BYTES, sum_hashes
 from pipelines.labels.table import digest_labels_at_once, hash_labels
+from pipelines.places import in_bucket, table_options
 from pipelines.schemas import LABELS
 from pipelines.tables import has_table
 from services.label_versions import AT_ONCE, LabelVersion, from_commit, is_label_version, seal_of
@@ -161,7 +163,9 @@ class _History:
     def check_shortcuts(self, number: int) -> None:
         """Check that Delta, which takes shortcuts through the log, sees the same files."""
         try:
-            seen = deltalake.DeltaTable(str(self.path), version=number).file_uris()
+            seen = deltalake.DeltaTable(
+                str(self.path), version=number, storage_options=table_options(self.path)
+            ).file_uris()
         except (DeltaError, OSError) as error:
             raise _DamageError(f"Delta cannot open the table: {error}") from None
         if {Path(name).name for name in seen} != {Path(name).name for name in self._files}:
@@ -182,10 +186,10 @@ class _History:
         return pa.concat_tables([LABELS.empty_table(), *tables])
 
     def _read(self, name: str) -> pa.Table:
+        path = self.path / name
         try:
-            return (
-                pq.read_table(self.path / name, partitioning=None).select(LABELS.names).cast(LABELS)
-            )
+            file = io.BytesIO(path.read_bytes()) if in_bucket(path) else path
+            return pq.read_table(file, partitioning=None).select(LABELS.names).cast(LABELS)
         except (OSError, KeyError, ValueError, pa.ArrowException) as error:
             said = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise _DamageError(f"its data file {name} cannot be read: {said}") from None

@@ -1,6 +1,6 @@
 """The label table as it is at one moment, and how the next version is written to it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import deltalake
@@ -9,8 +9,10 @@ import pyarrow.compute as pc
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from pipelines.archive import Archive
+from pipelines.commits import commit
 from pipelines.labels.changes import Changes
-from pipelines.tables import has_table, read_rows
+from pipelines.places import table_options
+from pipelines.tables import has_table, open_table, read_rows
 from services.label_versions import LabelVersion, newest_in, to_commit
 
 #: Delta forgets old versions after 30 days unless it is told not to.
@@ -48,7 +50,7 @@ def open_snapshot(archive: Archive) -> Snapshot:
     """Look at the label table as it is now."""
     if not has_table(archive, "labels"):
         return Snapshot(archive, None, None)
-    table = deltalake.DeltaTable(str(archive.table("labels")))
+    table = open_table(archive, "labels")
     # The table's version, not the last label version's: Delta's own upkeep commits too.
     return Snapshot(archive, int(table.version()), newest_in(table))
 
@@ -56,19 +58,26 @@ def open_snapshot(archive: Archive) -> Snapshot:
 def write_version(snapshot: Snapshot, changes: Changes, made: LabelVersion) -> bool:
     """Write the version; return False if somebody else took its number."""
     archive = snapshot.archive
-    path = str(archive.table("labels"))
-    commit = deltalake.CommitProperties(custom_metadata=to_commit(made), max_commit_retries=0)
+    path = archive.table("labels")
+
+    def write(mark: Mapping[str, str]) -> None:
+        properties = deltalake.CommitProperties(
+            custom_metadata={**to_commit(made), **mark}, max_commit_retries=0
+        )
+        if made.version > 0:
+            _replace(snapshot, changes, properties)
+            return
+        deltalake.write_deltalake(
+            str(path),
+            changes.come.sort_by(_ORDER),
+            mode="error",
+            configuration=_KEEP_EVERY_VERSION,
+            commit_properties=properties,
+            storage_options=table_options(path),
+        )
+
     try:
-        if made.version == 0:
-            deltalake.write_deltalake(
-                path,
-                changes.come.sort_by(_ORDER),
-                mode="error",
-                configuration=_KEEP_EVERY_VERSION,
-                commit_properties=commit,
-            )
-        else:
-            _replace(snapshot, changes, commit)
+        commit(path, write)
     except CommitFailedError:
         return False
     except DeltaError:
@@ -78,7 +87,7 @@ def write_version(snapshot: Snapshot, changes: Changes, made: LabelVersion) -> b
     return True
 
 
-def _replace(snapshot: Snapshot, changes: Changes, commit: deltalake.CommitProperties) -> None:
+def _replace(snapshot: Snapshot, changes: Changes, made: deltalake.CommitProperties) -> None:
     """Write anew the rows of the mosaics that change; the files of others stay as they are.
 
     Delta's own merge would leave files whose texts pyarrow cannot filter by.
@@ -92,11 +101,11 @@ def _replace(snapshot: Snapshot, changes: Changes, commit: deltalake.CommitPrope
     stay = pc.invert(pc.is_in(rows["particle_id"], changes.gone["particle_id"].combine_chunks()))
     names = ", ".join("'" + name.replace("'", "''") + "'" for name in sorted(touched))
     deltalake.write_deltalake(
-        deltalake.DeltaTable(str(snapshot.archive.table("labels")), version=snapshot.number),
+        open_table(snapshot.archive, "labels", version=snapshot.number),
         pa.concat_tables([rows.filter(stay), changes.come]).sort_by(_ORDER),
         mode="overwrite",
         predicate=f"mosaic in ({names})",
-        commit_properties=commit,
+        commit_properties=made,
     )
 
 

@@ -11,7 +11,7 @@ import deltalake
 from pipelines.archive import Archive
 from pipelines.digests import digest_json
 from pipelines.errors import LabelError
-from pipelines.tables import has_table
+from pipelines.tables import has_table, open_table
 
 #: How the content digest was made: as a sum over rows, or, in versions from before, all at once.
 BY_ROWS, AT_ONCE = "rows", "table"
@@ -56,7 +56,7 @@ def list_versions(archive: Archive, *, limit: int | None = None) -> list[LabelVe
     """Return the newest label versions (all, without a limit), oldest first."""
     if not has_table(archive, "labels"):
         return []
-    table = deltalake.DeltaTable(str(archive.table("labels")))
+    table = open_table(archive, "labels")
     found = _read(table, None if limit is None else limit + _LAST_N)
     if limit is not None and len(found) < limit:
         found = _read(table, None)

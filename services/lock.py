@@ -3,7 +3,7 @@
 The system's lock on ``.lock`` is released when its holder dies, however it dies. Machines that
 share a file system may not share such locks, or not learn of a machine's death: there the
 holder's heartbeat decides. A lock that another machine holds and whose heartbeat has been silent
-for `SILENT_S` is taken over, and that is said.
+for `SILENT_S` is taken over, and that is said. An archive in a bucket is held by `services.lease`.
 """
 
 import errno
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pipelines.archive import Archive
 from pipelines.errors import ArchiveError
+from pipelines.places import in_bucket
 from services.heartbeat import beating
 from services.live_progress import shown_to_others
 from services.lock_holder import Holder, read_record, silence_s, this_process, write_record
@@ -51,8 +52,18 @@ def hold(archive: Archive) -> Iterator[RunNote]:
     ArchiveError
         If the archive cannot be written.
     """
-    path = archive.root / ".lock"
     holder = this_process()
+    if in_bucket(archive.root):
+        from services.lease import leased
+
+        with (
+            leased(archive, holder),
+            recorded(archive, holder) as run,
+            shown_to_others(archive, holder.token),
+        ):
+            yield run
+        return
+    path = archive.root / ".lock"
     descriptor = _acquire(archive, path, holder)
     try:
         with (
@@ -79,6 +90,10 @@ def hold(archive: Archive) -> Iterator[RunNote]:
 
 def current_holder(archive: Archive) -> Holder | None:
     """Return who holds the archive, as far as can be told without touching anything."""
+    if in_bucket(archive.root):
+        from services.lease import lease_holder
+
+        return lease_holder(archive.root)
     path = archive.root / ".lock"
     holder = read_record(path)
     if holder is None:

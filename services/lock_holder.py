@@ -60,9 +60,17 @@ def this_process() -> Holder:
 def read_record(path: Path) -> Holder | None:
     """Read who holds the lock file; None where nobody says so."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        return Holder(**{name: record[name] for name in Holder.__dataclass_fields__})
-    except (OSError, ValueError, KeyError, TypeError):
+        return to_holder(path.read_bytes())
+    except OSError:
+        return None
+
+
+def to_holder(record: bytes) -> Holder | None:
+    """Return the holder that a record names; None where it names none."""
+    try:
+        read = json.loads(record)
+        return Holder(**{name: read[name] for name in Holder.__dataclass_fields__})
+    except (ValueError, KeyError, TypeError):
         return None
 
 

@@ -37,7 +37,7 @@ def fetch_files(archive: Archive, found: Any, tracking_uri: str | None) -> Path:
             return folder
         # The archive was moved, and its store remembers where it was.
         _, _, inside = str(folder).partition("/mlartifacts/")
-        moved = archive.root / "mlartifacts" / inside
+        moved = archive.local / "mlartifacts" / inside
         if not inside or not moved.is_dir():
             raise ModelError(f"model files are not at {folder}")
         return moved

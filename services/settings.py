@@ -3,12 +3,20 @@
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self, get_args
+from typing import Any, ClassVar, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 from pydantic.fields import FieldInfo
 
-from pipelines.errors import SettingsError
+from pipelines.errors import SettingsError, TesseraError
+from pipelines.places import in_bucket, place
 from services.secrets import check_closed
 
 
@@ -45,7 +53,21 @@ class VerbSettings(BaseModel):
 class ArchiveSettings(VerbSettings):
     """What every verb on an archive accepts."""
 
-    archive: Path = Field(description="the archive's folder")
+    #: Whether the verb can work on an archive in a bucket.
+    IN_BUCKETS: ClassVar[bool] = True
+
+    archive: Path = Field(description="the archive's folder, or s3://BUCKET/PREFIX")
+
+    @field_validator("archive", mode="before")
+    @classmethod
+    def _find_place(cls, given: Any) -> Any:
+        """Tell an address from a path; a few verbs need a folder."""
+        if not isinstance(given, str | Path):
+            return given
+        path = place(given)
+        if in_bucket(path) and not cls.IN_BUCKETS:
+            raise ValueError("this verb works on folders only, not in a bucket")
+        return path
 
 
 class RegistrySettings(ArchiveSettings):
@@ -114,4 +136,7 @@ def _explain(
     if first["type"] == "missing":
         return f"{where} is missing"
     rule = first["msg"].removeprefix("Value error, ")
+    if isinstance(first.get("ctx", {}).get("error"), TesseraError):
+        # It names the value itself, unless the value holds a password.
+        return f"{where}: {rule}"
     return f"{where}: {rule[0].lower()}{rule[1:]}, got {first['input']!r}"

@@ -10,10 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from pipelines.archive import Archive
 from pipelines.errors import ModelError, SettingsError
+from pipelines.places import in_bucket
 from services.secrets import has_password, without_passwords
 
 if TYPE_CHECKING:
@@ -62,7 +64,11 @@ class TrackedRun:
 
     def artifact(self, path: Path, folder: str | None = None) -> None:
         """Keep a file, or all files of a folder."""
-        if path.is_dir():
+        if in_bucket(path):
+            with TemporaryDirectory() as copy:
+                (Path(copy) / path.name).write_bytes(path.read_bytes())
+                self.client.log_artifact(self.run_id, str(Path(copy) / path.name), folder)
+        elif path.is_dir():
             self.client.log_artifacts(self.run_id, str(path), folder)
         else:
             self.client.log_artifact(self.run_id, str(path), folder)
@@ -111,10 +117,10 @@ def open_client(archive: Archive, tracking_uri: str | None = None) -> "MlflowCli
     client = MlflowClient(tracking_uri=uri, registry_uri=uri)
     local = tracking_uri is None
     # Two processes that make the same SQLite file at once leave it broken for good.
-    with _alone(archive.root / ".mlflow.lock"):
+    with _alone(archive.local / ".mlflow.lock"):
         try:
             if client.get_experiment_by_name(EXPERIMENT) is None:
-                place = (archive.root / "mlartifacts").absolute().as_uri() if local else None
+                place = (archive.local / "mlartifacts").absolute().as_uri() if local else None
                 client.create_experiment(EXPERIMENT, artifact_location=place)
         except MlflowException as error:
             raise SettingsError(f"tracking store {uri} {why_refused(error)}") from error
@@ -156,7 +162,7 @@ def why_refused(error: Exception) -> str:
 
 def store_uri(archive: Archive, tracking_uri: str | None) -> str:
     """Return where runs are kept."""
-    return tracking_uri or f"sqlite:///{(archive.root / 'mlflow.db').absolute()}"
+    return tracking_uri or f"sqlite:///{(archive.local / 'mlflow.db').absolute()}"
 
 
 @contextmanager

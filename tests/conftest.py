@@ -1,15 +1,20 @@
 import os
 import re
 import signal
+import uuid
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Before numpy and torch are imported: tests on every core leave no core for a second thread.
 os.environ |= {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS")}
 
 import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from tests.object_store import ObjectStore
 
 # Where the tests were begun in the background Ctrl-C is ignored, and so would it be by every
 # command that they begin, also by those that a test interrupts.
@@ -73,6 +78,28 @@ def embedded_ray(own_home: Path) -> Iterator[None]:
 
     with connect("local", num_cpus=2):
         yield
+
+
+@pytest.fixture(scope="session")
+def store(own_home: Path) -> Iterator["ObjectStore"]:
+    """An object store that speaks S3, in a process of its own."""
+    from tests.object_store import object_store
+
+    with object_store() as started:
+        yield started
+
+
+@pytest.fixture
+def bucket(store: "ObjectStore", monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The name of a new bucket, to which the environment leads."""
+    from pipelines.buckets import bucket_store
+
+    for name, value in store.environment.items():
+        monkeypatch.setenv(name, value)
+    # Clients are kept, and each knows the store that it was made for.
+    bucket_store.cache_clear()
+    yield store.make_bucket(f"bucket-{uuid.uuid4().hex[:12]}")
+    bucket_store.cache_clear()
 
 
 @pytest.fixture

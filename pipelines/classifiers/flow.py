@@ -14,6 +14,7 @@ from cluster.streams import map_blocks
 from pipelines.classifiers.fit import MODEL_FOLDER, fit_classifier
 from pipelines.classifiers.model import Classifier, load_classifier
 from pipelines.classifiers.plan import TrainPlan
+from pipelines.places import place
 from pipelines.training.crop_source import CropSource, MosaicCrops
 from pipelines.training.flow import run_training
 from pipelines.training.loader import CropLoader
@@ -129,7 +130,7 @@ class ParticleClassifier:
 
     def __init__(self, model: str, paths: list[str], fields_px: list[float]) -> None:
         self._classifier = load_classifier(Path(model))
-        self._paths = tuple(Path(path) for path in paths)
+        self._paths = tuple(place(path) for path in paths)
         self._fields_px = tuple(fields_px)
 
     def __call__(self, batch: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

@@ -14,6 +14,7 @@ from pipelines.defects.windows import Target, WindowScores, halo_px, plan_pieces
 from pipelines.errors import TesseraError
 from pipelines.mosaic.ome_zarr import Mosaic, open_mosaic
 from pipelines.mosaic.tiling import blocks
+from pipelines.places import place
 from pipelines.records import Window
 
 #: Edge of what is scored at once, and of a shard of the map.
@@ -90,7 +91,7 @@ class WindowScorer:
             # Jobs of a mosaic come together, so the last few are enough.
             while len(self._mosaics) >= 4:
                 self._mosaics.pop(next(iter(self._mosaics)))
-            mosaic = open_mosaic(Path(path))
+            mosaic = open_mosaic(place(path))
             survey = survey_mosaic(self._detector, self._model, mosaic)
             shape = mosaic.info.shape
             self._mosaics[path] = mosaic, Target(mosaic.info.name, shape, self._stride_px, survey)

@@ -5,7 +5,6 @@ that owns a core owns its shards at every level it writes: no two tasks touch on
 task may run twice. Levels whose shards would be tiny are written by `InstanceWriter.finish`.
 """
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +30,7 @@ from pipelines.mosaic.ngff import (
     write_group,
 )
 from pipelines.mosaic.pyramid import DIGEST_BLOCK_PX, build_level, halve_nearest, read_block
+from pipelines.places import remove_tree
 from pipelines.records import Window
 
 DTYPE = np.dtype("uint32")
@@ -133,7 +133,7 @@ def create_instances(
     (path / GROUP_FILE).unlink(missing_ok=True)
     writer = InstanceWriter(mosaic_path, name)
     if _pending(path) != ours:
-        shutil.rmtree(path, ignore_errors=True)
+        remove_tree(path)
         shapes = level_shapes(shape)
         # Level 0 last: it carries the mark by which an unfinished image is known again.
         for k in reversed(range(len(shapes))):

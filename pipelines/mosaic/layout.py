@@ -12,6 +12,7 @@ import zarr
 from zarr.codecs import ZstdCodec
 
 from pipelines.mosaic.ngff import AXES
+from pipelines.places import in_bucket, zarr_store
 from pipelines.records import Window
 
 #: Level of zstd. On detector noise level 3 takes half as long again and saves nothing.
@@ -61,9 +62,9 @@ def create_array(
 ) -> zarr.Array[Any]:
     """Create a 2-D array; one chunk needs no shard around it."""
     chunk, shard = plan_storage(shape, chunk_px=chunk_px, shard_px=shard_px)
-    with codec_engine():
+    with codec_engine(fast=not in_bucket(path)):
         return zarr.create_array(
-            str(path),
+            zarr_store(path),
             shape=shape,
             dtype=dtype,
             chunks=chunk,
@@ -77,8 +78,8 @@ def create_array(
 
 def open_array(path: Path, *, writable: bool = False) -> zarr.Array[Any]:
     """Open an array for reading, or also for writing whole shards."""
-    with codec_engine():
-        return zarr.open_array(str(path), mode="r+" if writable else "r", zarr_format=3)
+    with codec_engine(fast=not in_bucket(path)):
+        return zarr.open_array(zarr_store(path), mode="r+" if writable else "r", zarr_format=3)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from pipelines.ledger import DONE, QUARANTINED, Entry, append_entries
 from pipelines.mosaic.conversion_job import Conversion
 from pipelines.mosaic.ingest_plan import STAGE, IngestPlan, Refused
 from pipelines.mosaic.sources import Source
+from pipelines.places import move
 from pipelines.quarantine import Quarantined, put_in_quarantine, release_from_quarantine
 from pipelines.tables import replace_rows
 
@@ -66,7 +67,7 @@ class Publisher:
         if tables:
             self._write_truth(tables)
         for job in self._mosaics:
-            job.mosaic_path.rename(self._archive.mosaic(job.name))
+            move(job.mosaic_path, self._archive.mosaic(job.name))
             release_from_quarantine(self._archive, STAGE, job.name, job.source)
         append_entries(self._archive, self._entries)
         self._mosaics, self._entries = [], []

@@ -1,9 +1,9 @@
 """Mosaics that an actor has open, each with its survey, which is made once for all actors."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from pipelines.mosaic.ome_zarr import Mosaic, open_mosaic
+from pipelines.places import place
 from pipelines.records import Window
 from pipelines.segmentation.method import Method, Surveyor, traits_of
 from pipelines.segmentation.scratch import Scratch
@@ -43,7 +43,7 @@ class OpenMosaics:
             Whether others will want the survey.
         """
         if mosaic_path not in self._open:
-            mosaic = open_mosaic(Path(mosaic_path))
+            mosaic = open_mosaic(place(mosaic_path))
             survey = scratch.read_survey()
             if survey is None:
                 survey = survey_mosaic(

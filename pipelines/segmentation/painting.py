@@ -1,6 +1,5 @@
 """From runs to the ids of a core, and the places where segmentations are kept."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.mosaic.ngff import GROUP_FILE, NGFF_VERSION, read_attributes, write_group
+from pipelines.places import move, remove_tree
 from pipelines.segmentation.parts import TileParts
 
 #: Name under ``labels/`` of the segmentation that counts.
@@ -63,9 +63,9 @@ def set_aside(mosaic_path: Path, segmentation: str) -> str | None:
     name = f"{INSTANCES}-{str(ours.get('segmentation', 'unknown'))[:8]}"
     if (labels / name).exists():
         # The same settings gave the same pixels once before.
-        shutil.rmtree(current)
+        remove_tree(current)
     else:
-        current.rename(labels / name)
+        move(current, labels / name)
     published = sorted(path.parent.name for path in labels.glob(f"*/{GROUP_FILE}"))
     write_group(labels, {"ome": {"version": NGFF_VERSION, "labels": published}})
     return name

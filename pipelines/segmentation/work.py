@@ -11,6 +11,7 @@ from typing import Any, cast
 import cv2
 
 from pipelines.mosaic.ome_zarr import InstanceWriter
+from pipelines.places import place
 from pipelines.records import Tile
 from pipelines.segmentation.completion import begin_instances, solve, write_tile
 from pipelines.segmentation.method import LateMethod, Method, load_method
@@ -108,7 +109,7 @@ class TileWorker:
 
     def _writer(self, mosaic_path: str) -> InstanceWriter:
         if mosaic_path not in self._writers:
-            self._writers = {mosaic_path: InstanceWriter(Path(mosaic_path), INSTANCES)}
+            self._writers = {mosaic_path: InstanceWriter(place(mosaic_path), INSTANCES)}
         return self._writers[mosaic_path]
 
     def _work(

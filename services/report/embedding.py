@@ -59,7 +59,8 @@ class FigureFolder:
     def save(self, name: str, figure: Figure) -> str:
         """Keep a figure as ``name``.png and return its path beside the page."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        figure.savefig(self.folder / f"{name}.png", dpi=_DPI, facecolor="white")
+        with (self.folder / f"{name}.png").open("wb") as file:
+            figure.savefig(file, format="png", dpi=_DPI, facecolor="white")
         return f"{self.folder.name}/{name}.png"
 
     def add_pixels(self, name: str, pixels: NDArray[np.uint8]) -> str:

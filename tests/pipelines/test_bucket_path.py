@@ -1,0 +1,139 @@
+import pickle
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines.buckets import BucketError
+from pipelines.errors import ArchiveError
+from pipelines.places import local_folder, move, place, remove_tree
+
+
+@pytest.fixture
+def root(bucket):
+    return place(f"s3://{bucket}/lab")
+
+
+def test_an_address_stays_an_address_on_every_way():
+    path = place("s3://scans/2026/") / "tables"
+
+    assert f"{path}" == path.as_posix() == path.as_uri() == "s3://scans/2026/tables"
+    assert path.parent == place("s3://scans/2026")
+    assert str(path.relative_to(path.parent)) == "tables"
+    assert str(path.absolute()) == str(path.resolve()) == str(path)
+    assert str(pickle.loads(pickle.dumps(path))) == str(path)
+    assert str(place(Path("s3://scans/2026"))) == "s3://scans/2026"
+
+
+def test_a_folder_stays_a_plain_path(tmp_path):
+    assert type(place(tmp_path)) is type(place("a/b")) is type(Path("a"))
+
+
+@pytest.mark.parametrize(
+    ("given", "rule"),
+    [
+        ("gs://scans/2026", "folder or s3://BUCKET/PREFIX, got gs://scans/2026"),
+        ("https://lab.org/scans", "folder or s3://BUCKET/PREFIX"),
+        ("s3://ada:lovelace@scans/2026", "must not hold a user or password"),
+        ("gs://ada:lovelace@scans/2026", "must not hold a user or password"),
+        ("s3://Scans/2026", "a bucket's name must be 3 to 63"),
+        ("s3://", "a bucket's name must be 3 to 63"),
+        ("s3://scans/../others", "prefix must be plain names"),
+        ("s3://scans/2026?versionId=1", "prefix must be plain names"),
+    ],
+)
+def test_what_leads_to_no_bucket_is_refused(given, rule):
+    with pytest.raises(ArchiveError, match=rule) as refused:
+        place(given)
+
+    assert "lovelace" not in str(refused.value)
+
+
+def test_objects_are_written_read_listed_and_removed(root):
+    (root / "a.txt").write_text("ä\n", encoding="utf-8")
+    (root / "deep" / "er" / "b.bin").write_bytes(b"\0\1")
+
+    assert (root / "a.txt").read_text(encoding="utf-8") == "ä\n"
+    assert (root / "deep" / "er" / "b.bin").read_bytes() == b"\0\1"
+    assert [entry.name for entry in root.iterdir()] == ["a.txt", "deep"]
+    assert [str(entry)[len(str(root)) :] for entry in root.rglob("*.bin")] == ["/deep/er/b.bin"]
+    assert list(root.glob("*/er")) == [root / "deep" / "er"]
+    assert (root / "deep").is_dir()
+    assert not (root / "deep").is_file()
+    assert not (root / "de").exists()
+    (root / "a.txt").unlink()
+    assert [entry.name for entry in root.iterdir()] == ["deep"]
+
+
+def test_what_is_not_there_is_told_as_by_a_folder(root):
+    path = root / "missing"
+
+    with pytest.raises(FileNotFoundError, match="No such object"):
+        path.read_bytes()
+    with pytest.raises(FileNotFoundError):
+        path.unlink()
+    path.unlink(missing_ok=True)
+    assert list(path.iterdir()) == []
+
+
+def test_a_file_is_there_once_it_is_closed_and_not_after_an_error(root):
+    path = root / "table.csv"
+
+    with path.open("w", encoding="utf-8") as file:
+        file.write("a,b\n")
+        assert not path.exists()
+    with suppress(RuntimeError), path.open("w", encoding="utf-8") as file:
+        file.write("half a li")
+        raise RuntimeError
+    with path.open("ab") as file:
+        file.write(b"1,2\n")
+
+    with path.open(encoding="utf-8") as file:
+        assert file.read() == "a,b\n1,2\n"
+
+
+def test_a_library_that_wants_a_file_does_not_make_one_of_a_strange_name(
+    root, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(TypeError, match="lies in a bucket"):
+        np.save(root / "a.npy", np.zeros(3))
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_moves_into_a_bucket_and_within_it(root, tmp_path):
+    made = tmp_path / "m.ome.zarr"
+    (made / "0" / "c").mkdir(parents=True)
+    (made / "zarr.json").write_text("{}")
+    (made / "0" / "zarr.json").write_text("[]")
+    (made / "0" / "c" / "0").write_bytes(b"pixels")
+
+    move(made, root / "m")
+    move(root / "m", root / "n")
+
+    assert not made.exists()
+    assert not (root / "m").exists()
+    assert sorted((root / "n").objects()) == ["0/c/0", "0/zarr.json", "zarr.json"]
+    assert (root / "n" / "0" / "c" / "0").read_bytes() == b"pixels"
+    remove_tree(root / "n")
+    assert not (root / "n").exists()
+
+
+def test_a_bucket_that_is_not_there_is_named(root):
+    with pytest.raises(BucketError, match="bucket no-such-bucket does not exist"):
+        place("s3://no-such-bucket/a").read_bytes()
+
+
+def test_every_archive_has_a_local_folder_of_its_own(monkeypatch, tmp_path):
+    monkeypatch.setenv("TESSERA_SCRATCH", str(tmp_path))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+
+    here = local_folder(place("s3://scans/a"))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:2")
+    there = local_folder(place("s3://scans/a"))
+
+    assert here.parent == there.parent == tmp_path
+    assert here != there
