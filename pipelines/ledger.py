@@ -4,20 +4,23 @@ The driver alone appends, in small batches, each an atomic commit.
 """
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 
+import pyarrow as pa
+
+from pipelines.appending import Appender
 from pipelines.archive import Archive
 from pipelines.digests import digest_json
-from pipelines.tables import append_rows, read_rows, to_table
+from pipelines.tables import read_rows, to_table
 
 DONE = "done"
 QUARANTINED = "quarantined"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A unit of work that ended."""
 
@@ -54,28 +57,66 @@ def work_key(stage: str, result_version: int, content: str, settings: object, un
     return digest_json([stage, result_version, content, settings, unit])
 
 
-def read_entries(archive: Archive, stage: str, *, status: str | None = None) -> dict[str, Entry]:
-    """Return the newest entry of every key of a stage."""
-    filters = [("stage", "=", stage)]
-    names = list(Entry.__dataclass_fields__)
+def read_entries(
+    archive: Archive,
+    stage: str,
+    *,
+    status: str | None = None,
+    unit: str | None = None,
+    mosaics: Collection[str] | None = None,
+) -> dict[str, Entry]:
+    """Return the newest entry of every key of a stage.
+
+    Parameters
+    ----------
+    archive : Archive
+        The archive.
+    stage : str
+        The stage's name.
+    status : str, optional
+        Only keys whose newest entry has it.
+    unit : str, optional
+        Only this unit of work: a ledger has many tiles to a mosaic.
+    mosaics : collection of str, optional
+        Only entries of these mosaics.
+    """
+    filters: list[tuple[str, str, object]] = [("stage", "=", stage)]
+    if unit is not None:
+        filters.append(("unit", "=", unit))
+    if mosaics is not None:
+        filters.append(("mosaic", "in", sorted(mosaics)))
+    names = [field.name for field in fields(Entry)]
     rows = read_rows(archive, "ledger", columns=[*names, "at"], filters=filters).sort_by("at")
-    entries = {row["key"]: Entry(**{n: row[n] for n in names}) for row in rows.to_pylist()}
-    return {key: e for key, e in entries.items() if status is None or e.status == status}
+    entries: dict[str, Entry] = {}
+    # Piece by piece: rows of Python objects take many times the memory of the table.
+    for batch in rows.select(names).to_batches(max_chunksize=4096):
+        entries |= {row["key"]: Entry(**row) for row in batch.to_pylist()}
+    if status is None:
+        return entries
+    return {key: entry for key, entry in entries.items() if entry.status == status}
 
 
 def append_entries(archive: Archive, entries: Iterable[Entry]) -> None:
     """Append entries in one commit; nothing to append makes no commit."""
-    now = datetime.now(UTC)
-    rows = [{**entry.__dict__, "at": now} for entry in entries]
-    if rows:
-        append_rows(archive, "ledger", to_table("ledger", rows))
+    rows = _to_rows(entries)
+    if rows.num_rows:
+        Appender(archive, "ledger").append(rows)
+
+
+def _to_rows(entries: Iterable[Entry]) -> pa.Table:
+    """Return entries as rows that end now."""
+    given = list(entries)
+    columns: dict[str, object] = {
+        field.name: [getattr(entry, field.name) for entry in given] for field in fields(Entry)
+    }
+    return to_table("ledger", {**columns, "at": [datetime.now(UTC)] * len(given)})
 
 
 class LedgerWriter:
     """Collects entries and commits them when enough have come or enough time has passed."""
 
-    def __init__(self, archive: Archive, *, every_n: int = 256, every_s: float = 2.0) -> None:
-        self._archive = archive
+    def __init__(self, archive: Archive, *, every_n: int = 1024, every_s: float = 2.0) -> None:
+        self._table = Appender(archive, "ledger")
         self._every_n = every_n
         self._every_s = every_s
         self._waiting: list[Entry] = []
@@ -90,7 +131,8 @@ class LedgerWriter:
 
     def flush(self) -> None:
         """Commit what is waiting."""
-        append_entries(self._archive, self._waiting)
+        if self._waiting:
+            self._table.append(_to_rows(self._waiting))
         self._waiting = []
         self._last = time.monotonic()
 

@@ -37,3 +37,19 @@ def test_the_key_changes_with_everything_that_changes_the_result():
     ]
 
     assert len({work_key(*arguments) for arguments in [base, *others]}) == 6
+
+
+def test_entries_can_be_read_of_some_mosaics_or_of_one_unit_alone(tmp_path):
+    archive = create_archive(tmp_path / "a")
+    append_entries(
+        archive,
+        [
+            Entry("a-tile", "segment", "a", "tile"),
+            Entry("a-whole", "segment", "a", "mosaic"),
+            Entry("b-tile", "segment", "b", "tile"),
+        ],
+    )
+
+    assert set(read_entries(archive, "segment", mosaics=["a"])) == {"a-tile", "a-whole"}
+    assert set(read_entries(archive, "segment", unit="mosaic")) == {"a-whole"}
+    assert read_entries(archive, "segment", mosaics=[]) == {}

@@ -1,0 +1,73 @@
+"""Append to a table for as long as one likes, each time at the same cost.
+
+Every append makes a file and an entry of Delta's log, and whoever appends or reads has to know
+all files: unless somebody joins them, each commit costs more than the one before.
+"""
+
+import deltalake
+import pyarrow as pa
+
+from pipelines.archive import Archive
+from pipelines.schemas import SCHEMAS
+from pipelines.tables import append_rows, has_table
+
+#: Files below this size are joined once there are so many of them.
+SMALL_FILE_BYTES = 32 << 20
+MAX_SMALL_FILES = 64
+#: The log is condensed when files are joined, and not in between.
+_ONLY_COMMIT = deltalake.PostCommitHookProperties(create_checkpoint=False)
+
+
+class Appender:
+    """Appends to one table, and joins its small files when there are many.
+
+    Earlier versions of the table stay readable: files that were joined are left where they are.
+
+    Parameters
+    ----------
+    archive : Archive
+        The archive, which this process alone writes tables of.
+    name : str
+        A key of `SCHEMAS`.
+    """
+
+    def __init__(self, archive: Archive, name: str) -> None:
+        self._archive = archive
+        self._name = name
+        self._table: deltalake.DeltaTable | None = None
+        self._n_small = 0
+
+    def append(self, rows: pa.Table) -> None:
+        """Append rows in one atomic commit."""
+        if self._table is None:
+            if not has_table(self._archive, self._name):
+                append_rows(self._archive, self._name, rows)
+                return
+            self._open()
+        assert self._table is not None
+        deltalake.write_deltalake(
+            self._table,
+            rows.cast(SCHEMAS[self._name]),
+            mode="append",
+            post_commithook_properties=_ONLY_COMMIT,
+        )
+        self._n_small += 1
+        if self._n_small >= MAX_SMALL_FILES:
+            self._join_files()
+
+    def _open(self) -> None:
+        self._table = deltalake.DeltaTable(str(self._archive.table(self._name)))
+        sizes = pa.table(self._table.get_add_actions())["size_bytes"].to_pylist()
+        self._n_small = sum(size < SMALL_FILE_BYTES for size in sizes)
+
+    def _join_files(self) -> None:
+        # Somebody else in this process may have joined files since the table was opened.
+        self._open()
+        assert self._table is not None
+        if self._n_small >= MAX_SMALL_FILES:
+            self._table.optimize.compact(
+                target_size=SMALL_FILE_BYTES, post_commithook_properties=_ONLY_COMMIT
+            )
+            self._table.create_checkpoint()
+            # A table that was opened once keeps a list entry for every commit since.
+            self._open()
