@@ -4,12 +4,15 @@ Every append makes a file and an entry of Delta's log, and whoever appends or re
 all files: unless somebody joins them, each commit costs more than the one before.
 """
 
+from collections.abc import Mapping
+
 import deltalake
 import pyarrow as pa
 
 from pipelines.archive import Archive
+from pipelines.commits import commit
 from pipelines.schemas import SCHEMAS
-from pipelines.tables import append_rows, has_table
+from pipelines.tables import append_rows, has_table, open_table
 
 #: Files below this size are joined once there are so many of them.
 SMALL_FILE_BYTES = 32 << 20
@@ -44,19 +47,27 @@ class Appender:
                 append_rows(self._archive, self._name, rows)
                 return
             self._open()
-        assert self._table is not None
-        deltalake.write_deltalake(
-            self._table,
-            rows.cast(SCHEMAS[self._name]),
-            mode="append",
-            post_commithook_properties=_ONLY_COMMIT,
-        )
+        rows = rows.cast(SCHEMAS[self._name])
+
+        def write(mark: Mapping[str, str]) -> None:
+            assert self._table is not None
+            deltalake.write_deltalake(
+                self._table,
+                rows,
+                mode="append",
+                # Columns that came since the table was made.
+                schema_mode="merge",
+                commit_properties=deltalake.CommitProperties(custom_metadata=dict(mark)),
+                post_commithook_properties=_ONLY_COMMIT,
+            )
+
+        commit(self._archive.table(self._name), write)
         self._n_small += 1
         if self._n_small >= MAX_SMALL_FILES:
             self._join_files()
 
     def _open(self) -> None:
-        self._table = deltalake.DeltaTable(str(self._archive.table(self._name)))
+        self._table = open_table(self._archive, self._name)
         sizes = pa.table(self._table.get_add_actions())["size_bytes"].to_pylist()
         self._n_small = sum(size < SMALL_FILE_BYTES for size in sizes)
 
