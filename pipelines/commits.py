@@ -19,8 +19,8 @@ from pipelines.places import table_options
 
 #: Key in a commit's metadata.
 MARK = "commit_mark"
-ATTEMPTS = 6
-PAUSE_S = 0.2
+ATTEMPTS = 4
+PAUSE_S = 0.5
 #: Others may have committed since; not many, while one holds the archive.
 _LOOK_BACK = 50
 _guards: list[Callable[[], None]] = []
