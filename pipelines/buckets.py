@@ -8,7 +8,7 @@ that stands in a path, so nothing of it can be written down by accident.
 import errno
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import lru_cache
@@ -119,13 +119,22 @@ def is_true(text: str) -> bool:
 
 def delta_options() -> dict[str, str]:
     """Return what Delta needs to know besides the environment, which it reads itself."""
-    return {
+    options = {
         "max_retries": str(RETRIES),
         "retry_timeout": f"{RETRY_FOR_S}s",
         "timeout": "30s",
         "connect_timeout": "5s",
         "aws_region": _region(),
     }
+    if session := _profile():
+        # Profiles it does not read.
+        known = session.get_credentials().get_frozen_credentials()
+        options |= {
+            "aws_access_key_id": known.access_key,
+            "aws_secret_access_key": known.secret_key,
+            **({"aws_session_token": known.token} if known.token else {}),
+        }
+    return options
 
 
 def explain(error: Exception, bucket: str) -> str:
@@ -173,7 +182,11 @@ def _store(bucket: str, prefix: str, retries: int, for_s: int, *, timeout_s: int
     from obstore.store import S3Store
 
     config: dict[str, Any] = {"region": _region()}
-    given: Mapping[str, Any] = _credentials()
+    more: dict[str, Any] = {}
+    if session := _profile():
+        from obstore.auth.boto3 import Boto3CredentialProvider
+
+        more["credential_provider"] = Boto3CredentialProvider(session)
     return S3Store(
         bucket,
         prefix=prefix or None,
@@ -193,20 +206,15 @@ def _store(bucket: str, prefix: str, retries: int, for_s: int, *, timeout_s: int
                 "base": 2,
             },
         },
-        **given,
+        **more,
     )
 
 
-def _credentials() -> dict[str, Any]:
-    """Return who we are where a profile says so; variables are read by the store itself."""
-    given = os.environ.get
-    variables = (given("AWS_ACCESS_KEY_ID"), *(given(name) for name in _ROLES))
-    by_profile = given("AWS_PROFILE") or credentials_file().is_file()
-    if any(variables) or is_true(given("AWS_SKIP_SIGNATURE", "")) or not by_profile:
-        return {}
+@lru_cache(maxsize=4)
+def _session(profile: str, file: str) -> Any:
+    """Open the profile of a file of credentials, where it is this that says who we are."""
     try:
         import boto3
-        from obstore.auth.boto3 import Boto3CredentialProvider
     except ImportError:
         raise ArchiveError(
             "AWS_PROFILE: profiles are read with boto3: pip install 'tessera-mosaic[server]'"
@@ -214,13 +222,29 @@ def _credentials() -> dict[str, Any]:
     from botocore.exceptions import BotoCoreError
 
     try:
-        return {"credential_provider": Boto3CredentialProvider(boto3.Session())}
+        session = boto3.Session()
+        known = session.get_credentials()
     except (BotoCoreError, ValueError) as error:
         raise ArchiveError(f"AWS_PROFILE: {' '.join(str(error).split())}") from None
+    if known is None:
+        raise ArchiveError(f"AWS_PROFILE: profile {profile or 'default'} has no credentials")
+    return session
+
+
+def _profile() -> Any | None:
+    """Return the session of the profile; None where variables say who we are."""
+    given = os.environ.get
+    variables = (given("AWS_ACCESS_KEY_ID"), *(given(name) for name in _ROLES))
+    if any(variables) or is_true(given("AWS_SKIP_SIGNATURE", "")):
+        return None
+    profile, file = given("AWS_PROFILE", ""), credentials_file()
+    return _session(profile, str(file)) if profile or file.is_file() else None
 
 
 def _region() -> str:
-    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    given = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    session = None if given else _profile()
+    return given or (session.region_name if session else None) or "us-east-1"
 
 
 def _without_user(address: str) -> str:

@@ -4,6 +4,7 @@ A commit is one conditional request. When the connection breaks before its answe
 the table's history can tell whether it was carried out: so every commit carries a mark of its own.
 """
 
+import errno
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -19,8 +20,8 @@ from pipelines.places import table_options
 
 #: Key in a commit's metadata.
 MARK = "commit_mark"
-ATTEMPTS = 6
-PAUSE_S = 0.2
+ATTEMPTS = 4
+PAUSE_S = 0.5
 #: Others may have committed since; not many, while one holds the archive.
 _LOOK_BACK = 50
 _guards: list[Callable[[], None]] = []
@@ -73,7 +74,7 @@ def commit(path: Path, write: Callable[[dict[str, str]], None]) -> None:
         time.sleep(PAUSE_S * 2**attempt)
         for check in _guards:
             check()
-    raise BucketError(5, explain(lost, path.bucket), str(path)) from lost
+    raise BucketError(errno.EIO, explain(lost, path.bucket), str(path)) from lost
 
 
 def _is_lost(error: Exception) -> bool:
@@ -87,6 +88,7 @@ def _is_committed(path: BucketPath, mark: str) -> bool:
         return False
     try:
         table = deltalake.DeltaTable(str(path), storage_options=table_options(path))
-    except DeltaError:
-        return False
+    except (DeltaError, OSError) as error:
+        # To commit again now could be to commit twice.
+        raise BucketError(errno.EIO, explain(error, path.bucket), str(path)) from error
     return any(commit.get(MARK) == mark for commit in table.history(_LOOK_BACK))

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import click
 from pydantic.fields import FieldInfo
 
+from pipelines.buckets import BucketError
 from pipelines.errors import StorageFullError, TesseraError
 from services import event_log
 from services.outcome import CALLERS_MISTAKE, INTERRUPTED, LOCKED, OURS, Outcome
@@ -110,6 +111,9 @@ def run(arguments: list[str]) -> int:
         return _complain(str(error), LOCKED)
     except TesseraError as error:
         return _complain(str(error), CALLERS_MISTAKE)
+    except BucketError as error:
+        said = f"{error.filename}: {error.strerror}; the same command goes on from here"
+        return _complain(said, OURS)
     except (KeyboardInterrupt, click.Abort):
         return _complain("interrupted; the same command goes on from here", INTERRUPTED)
     except BrokenPipeError:

@@ -20,7 +20,12 @@ FROM_FILES = (
     "MLFLOW_FLASK_SERVER_SECRET_KEY",
     "PGPASSWORD",
 )
-_VARIABLES = (*(name for name in FROM_FILES if "USERNAME" not in name), "RAY_AUTH_TOKEN")
+_VARIABLES = (
+    *(name for name in FROM_FILES if "USERNAME" not in name),
+    "RAY_AUTH_TOKEN",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+)
 _RAY_TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"
 #: Shorter ones are words that stand in many texts.
 _MIN_LENGTH = 4

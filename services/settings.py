@@ -1,5 +1,6 @@
 """Settings: TOML file and flags become one frozen pydantic model per verb."""
 
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,11 +13,12 @@ from pydantic import (
     SecretStr,
     ValidationError,
     field_validator,
+    model_validator,
 )
 from pydantic.fields import FieldInfo
 
-from pipelines.errors import SettingsError, TesseraError
-from pipelines.places import in_bucket, place
+from pipelines.errors import ArchiveError, SettingsError, TesseraError
+from pipelines.places import SCRATCH_VARIABLE, in_bucket, place
 from services.secrets import check_closed
 
 
@@ -66,7 +68,7 @@ class ArchiveSettings(VerbSettings):
             return given
         path = place(given)
         if in_bucket(path) and not cls.IN_BUCKETS:
-            raise ValueError("this verb works on folders only, not in a bucket")
+            raise ArchiveError(f"this verb needs an archive in a folder, got {path}")
         return path
 
 
@@ -85,6 +87,18 @@ class ClusterSettings(ArchiveSettings):
         None, description="a Ray cluster's address; by default Ray is started in this process"
     )
     workers: int | None = Field(None, ge=1, description="parallel workers; one per core by default")
+
+    @model_validator(mode="after")
+    def _find_scratch(self) -> Self:
+        """Refuse a cluster whose nodes would not see each other's work in progress."""
+        cluster = self.address or os.environ.get("RAY_ADDRESS") or "local"
+        is_apart = cluster != "local" and not os.environ.get(SCRATCH_VARIABLE)
+        if in_bucket(self.archive) and is_apart:
+            raise SettingsError(
+                f"{SCRATCH_VARIABLE} must name a folder that all nodes of the cluster see, for "
+                f"work in progress on {self.archive}"
+            )
+        return self
 
 
 def holds_secret(field: FieldInfo) -> bool:
@@ -138,5 +152,5 @@ def _explain(
     rule = first["msg"].removeprefix("Value error, ")
     if isinstance(first.get("ctx", {}).get("error"), TesseraError):
         # It names the value itself, unless the value holds a password.
-        return f"{where}: {rule}"
+        return f"{where}: {rule}" if name else rule
     return f"{where}: {rule[0].lower()}{rule[1:]}, got {first['input']!r}"

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from pipelines.archive import Archive
 from pipelines.labels.table import FLAGGED, PROPOSED
+from pipelines.places import in_bucket, object_sizes
 from pipelines.quarantine import Quarantined, list_quarantine
 from pipelines.tables import read_rows
 from services.champions import Champion, read_champions
@@ -32,13 +33,13 @@ class DiskUse:
     """Room on the disk that holds the archive.
 
     ``is_whole`` is False where the archive's files were too many to count in `COUNT_FOR_S`:
-    ``archive_bytes`` is then a lower bound.
+    ``archive_bytes`` is then a lower bound. A bucket does not say how much room it has.
     """
 
     archive_bytes: int
     is_whole: bool
-    free_bytes: int
-    total_bytes: int
+    free_bytes: int | None
+    total_bytes: int | None
 
 
 @dataclass(frozen=True)
@@ -131,14 +132,17 @@ def by_stage(cases: list[Quarantined]) -> dict[str, int]:
 
 def disk_use(archive: Archive, *, for_s: float = COUNT_FOR_S) -> DiskUse:
     """Measure the archive's files and the room beside them, for a limited time."""
-    room = shutil.disk_usage(archive.root)
     deadline = time.monotonic() + for_s
     total, is_whole = 0, True
-    for size in _file_sizes(archive.root):
+    sizes = object_sizes if in_bucket(archive.root) else _file_sizes
+    for size in sizes(archive.root):
         if time.monotonic() > deadline:
             is_whole = False
             break
         total += size
+    if in_bucket(archive.root):
+        return DiskUse(total, is_whole, None, None)
+    room = shutil.disk_usage(archive.root)
     return DiskUse(total, is_whole, room.free, room.total)
 
 

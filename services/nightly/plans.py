@@ -5,7 +5,6 @@ night of a year.
 """
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from pipelines.archive import Archive, write_text
 from pipelines.digests import digest_json
+from pipelines.places import remove_tree
 from services.nightly.changes import Change, Snapshot
 
 
@@ -62,7 +62,7 @@ def read_plan(archive: Archive, run_id: str) -> Plan | None:
 
 def forget_plans(archive: Archive) -> None:
     """Forget all plans: after a finished night, what others had planned is out of date."""
-    shutil.rmtree(_plans(archive), ignore_errors=True)
+    remove_tree(_plans(archive))
 
 
 def write_left(archive: Archive, snapshot: Snapshot) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipelines.errors import SettingsError
+from pipelines.places import in_bucket, place
 from services.secrets import without_passwords
 
 if TYPE_CHECKING:
@@ -159,6 +160,9 @@ def _absolute_paths(settings: "VerbSettings") -> dict[str, Any]:
 
 
 def _from_root(path: Path) -> Path:
+    path = place(path)
+    if in_bucket(path):
+        return path
     # Without following links: on the cluster they may lead elsewhere.
     return Path(os.path.abspath(path))
 

@@ -103,11 +103,21 @@ def check_archive(path: Path | None) -> list[Check]:
     """See whether the archive is one, can be written, and is free."""
     from pipelines.archive import open_archive
     from pipelines.errors import ArchiveError
+    from pipelines.places import check_reachable, in_bucket, place
     from pipelines.quarantine import list_quarantine
     from services.lock import current_holder
 
     if path is None:
         return []
+    path = place(path)
+    if in_bucket(path):
+        try:
+            check_reachable(path)
+        except ArchiveError as error:
+            remedy = "see the README's section on archives in a bucket"
+            return [Check("archive", MISSING, str(error), remedy)]
+    if in_bucket(path) and not path.exists():
+        return [Check("archive", OK, f"{path} is not there yet; ingest and run make it")]
     if not path.exists():
         folder = nearest_folder(path)
         if why := why_not_writable(folder):
@@ -125,7 +135,7 @@ def check_archive(path: Path | None) -> list[Check]:
         remedy = f"the reasons are in {archive.quarantine}"
         checks.append(Check("quarantine", WARNING, found, remedy))
     for folder in (archive.root, archive.mosaics, archive.root / "tables"):
-        if folder.is_dir() and (why := why_not_writable(folder)):
+        if not in_bucket(path) and folder.is_dir() and (why := why_not_writable(folder)):
             remedy = "mend its owner or permissions, or the mount"
             checks[0] = Check("archive", MISSING, f"{folder} cannot be written: {why}", remedy)
             return checks

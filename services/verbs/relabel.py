@@ -40,6 +40,8 @@ class Settings(NoticeSettings, JobSettings):
     [ingest], [segment], [label], [clean], [train] and [predict].
     """
 
+    IN_BUCKETS = False
+
     watch_dir: tuple[Path, ...] = Field(
         (), description="folder that the instrument writes images into; repeatable"
     )

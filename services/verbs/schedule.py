@@ -24,6 +24,8 @@ class Settings(ArchiveSettings):
     may not be the laboratory's.
     """
 
+    IN_BUCKETS = False
+
     at: str = Field(description="time of day (HH:MM) in the time zone")
     time_zone: str = Field(description="name of the zone, such as Europe/Berlin, or UTC")
     print: Literal["cron", "systemd", "kubernetes"] = Field(description="for which program")

@@ -52,7 +52,7 @@ def _values(status: "Status") -> dict[str, Any]:
         "label_version": status.labels.version if status.labels else "none",
         "to_review": status.n_to_review,
         "in_quarantine": len(status.quarantine),
-        "free_bytes": status.disk.free_bytes,
+        "free_bytes": "unknown" if status.disk.free_bytes is None else status.disk.free_bytes,
         "next": status.next_slot.isoformat(timespec="minutes") if status.next_slot else "none",
         "holder": asdict(status.holder) if status.holder else {},
         "progress": status.progress.to_json() if status.progress else {},
@@ -149,6 +149,8 @@ def _quarantine_text(status: "Status") -> str:
 def _disk_text(status: "Status") -> str:
     disk = status.disk
     taken = f"{'' if disk.is_whole else 'at least '}{_bytes(disk.archive_bytes)}"
+    if disk.free_bytes is None or disk.total_bytes is None:
+        return f"{taken} taken in the bucket"
     return f"{taken} taken, {_bytes(disk.free_bytes)} of {_bytes(disk.total_bytes)} free"
 
 

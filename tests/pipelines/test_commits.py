@@ -9,6 +9,7 @@ from pipelines.errors import ArchiveError
 from pipelines.ledger import Entry, append_entries, read_entries
 from pipelines.places import place
 from pipelines.tables import has_table, read_rows, replace_rows, table_version
+from tests.object_store import KEY_ID, SECRET
 
 
 @pytest.fixture
@@ -130,3 +131,22 @@ def test_a_prefix_that_holds_something_else_is_left_alone(bucket):
 
     with pytest.raises(ArchiveError, match="exists and is not an archive"):
         create_archive(place(f"s3://{bucket}/lab"))
+
+
+def test_a_profile_says_who_we_are_where_no_variable_does(bucket, store, monkeypatch, tmp_path):
+    credentials = tmp_path / "credentials"
+    credentials.write_text(
+        f"[lab]\naws_access_key_id = {KEY_ID}\naws_secret_access_key = {SECRET}\n"
+    )
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(credentials))
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    url = place(f"s3://{bucket}/lab")
+
+    with pytest.raises(ArchiveError, match="AWS_PROFILE: profile default has no credentials"):
+        create_archive(url)
+    monkeypatch.setenv("AWS_PROFILE", "lab")
+    archive = create_archive(url)
+    append(archive, "a")
+
+    assert read_entries(archive, "segment").keys() == {"key-a"}

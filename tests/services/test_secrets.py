@@ -9,8 +9,11 @@ from services.secrets import FROM_FILES, has_password, take_secret_files, withou
 from services.verbs.relabel import Settings as Relabel
 
 
-def test_the_passwords_of_the_environment_are_blanked_out(monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "open-sesame")
+@pytest.mark.parametrize(
+    "name", ["MLFLOW_TRACKING_PASSWORD", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"]
+)
+def test_the_passwords_of_the_environment_are_blanked_out(monkeypatch, name):
+    monkeypatch.setenv(name, "open-sesame")
 
     assert without_passwords("refused: open-sesame") == "refused: ***"
 

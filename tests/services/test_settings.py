@@ -116,3 +116,36 @@ def test_settings_cannot_be_changed():
 
     with pytest.raises(ValueError, match="frozen"):
         settings.seed = 3
+
+
+def test_an_archive_may_lie_in_a_bucket(toml):
+    for settings in (
+        load(toml('archive = "s3://scans/2026"')),
+        load(archive=Path("s3://scans/2026")),
+    ):
+        assert str(settings.archive) == "s3://scans/2026"
+        assert settings.model_dump(mode="json")["archive"] == "s3://scans/2026"
+
+
+def test_an_address_with_a_password_is_refused_without_repeating_it():
+    with pytest.raises(SettingsError, match=r"^--archive: an archive's address must not hold") as e:
+        load(archive=Path("s3://ada:lovelace@scans/2026"))
+
+    assert "lovelace" not in str(e.value)
+
+
+def test_a_verb_that_needs_a_folder_says_so():
+    class Nightly(ArchiveSettings):
+        IN_BUCKETS = False
+
+    with pytest.raises(SettingsError, match="needs an archive in a folder, got s3://scans/2026"):
+        Nightly.load("nightly", None, {"archive": "s3://scans/2026"})
+
+
+def test_a_cluster_needs_a_folder_that_all_nodes_see_for_work_in_progress(monkeypatch):
+    given = {"archive": "s3://scans/2026", "address": "10.0.0.1:6379"}
+
+    with pytest.raises(SettingsError, match=r"^TESSERA_SCRATCH must name a folder that all nodes"):
+        ClusterSettings.load("segment", None, given)
+    monkeypatch.setenv("TESSERA_SCRATCH", "/shared/scratch")
+    assert ClusterSettings.load("segment", None, given).address == "10.0.0.1:6379"

@@ -32,6 +32,8 @@ class Settings(ClusterSettings):
     the same command, and a finished one is not done again.
     """
 
+    IN_BUCKETS = False
+
     name: str = Field(
         "segmenter",
         # Refused here and not by the registry after an hour of fitting.

@@ -21,6 +21,8 @@ class Settings(ArchiveSettings):
     the instances of every mosaic, coloured by class and with properties, for napari and others.
     """
 
+    IN_BUCKETS = False
+
     format: Literal["parquet", "csv", "coco", "ome-zarr"] = Field(description="what to write")
     out: Path = Field(description="the file, or for ome-zarr the folder, to write")
     version: int | None = Field(None, ge=0, description="the version; the newest by default")

@@ -51,6 +51,12 @@ def test_paths_are_sent_from_the_root_as_the_cluster_has_another_current_folder(
     )  # fmt: skip
 
 
+def test_an_address_of_a_bucket_is_sent_as_it_is():
+    sent = read_command(["status", "--archive", "s3://scans/2026"]).words
+
+    assert sent == ("status", "--archive=s3://scans/2026")
+
+
 def test_every_kind_of_flag_arrives_as_it_was_given():
     words = [
         "run", "--archive=/a", "--hold-out=-x", "--hold-out=y z", "--allow-unknown-pixel-size",

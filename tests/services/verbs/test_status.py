@@ -6,6 +6,7 @@ import pytest
 
 from pipelines import tables
 from pipelines.archive import create_archive
+from pipelines.places import place
 from pipelines.quarantine import Quarantined, put_in_quarantine
 from services import cli
 from services.champions import Champion, remember_champion
@@ -139,6 +140,16 @@ def test_an_archive_of_too_many_files_is_counted_in_part(archive):
     files = [path for path in archive.root.rglob("*") if path.is_file()]
     assert (whole.archive_bytes, whole.is_whole) == (sum(p.stat().st_size for p in files), True)
     assert (part.archive_bytes, part.is_whole) == (0, False)
+
+
+def test_an_archive_in_a_bucket_has_no_disk(bucket):
+    archive = create_archive(place(f"s3://{bucket}/lab"))
+    place(f"s3://{bucket}/lab/reports/page.html").write_bytes(b"x" * 1000)
+
+    disk = disk_use(archive, for_s=60)
+
+    assert disk.archive_bytes == 1000 + archive.description.stat().st_size
+    assert (disk.free_bytes, disk.total_bytes) == (None, None)
 
 
 @pytest.mark.parametrize(
