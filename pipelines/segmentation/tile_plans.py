@@ -29,7 +29,12 @@ class TilePlan:
 
     index: int
     task: TileTask
-    key: str
+    mosaic_key: str
+
+    @property
+    def key(self) -> str:
+        """The tile's key in the ledger."""
+        return tile_key(self.mosaic_key, self.task.core)
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ class TilePlans:
             *core,
             alone=len(self) == 1,
         )
-        return TilePlan(index, task, self._key_of(core))
+        return TilePlan(index, task, self.key)
 
     def __iter__(self) -> Iterator[TilePlan]:
         return (self[index] for index in range(len(self)))
@@ -131,11 +136,13 @@ class TilePlans:
             return None
         index = y0 // self.core_px * -(-self.shape[1] // self.core_px) + x0 // self.core_px
         # Another segmentation, or other tiles, may have had a tile of the same name.
-        is_ours = index < len(self) and self._key_of(self.core(index)) == entry.key
+        is_ours = index < len(self) and tile_key(self.key, self.core(index)) == entry.key
         return index if is_ours else None
 
-    def _key_of(self, core: Window) -> str:
-        return digest_json([self.key, list(core)])
+
+def tile_key(mosaic_key: str, core: Window) -> str:
+    """Return the key of a tile in the ledger."""
+    return digest_json([mosaic_key, list(core)])
 
 
 def look_for_tiles(

@@ -16,19 +16,18 @@ from pipelines.segmentation.scratch import Scratch
 from pipelines.segmentation.survey import Survey
 from pipelines.segmentation.tile_task import DONE, TileResult, TileTask
 
-MOSAIC_PX = 32768
+GIGAPIXEL_PX = 32768
 CORE_PX = 2048
-TILES_PER_MOSAIC = (MOSAIC_PX // CORE_PX) ** 2
 N_LEVELS = 8
 
 
-def make_archive(path: Path, n_tiles: int) -> Archive:
+def make_archive(path: Path, n_tiles: int, mosaic_px: int = GIGAPIXEL_PX) -> Archive:
     """Make an archive of so many mosaics that they have at least ``n_tiles`` tiles."""
     archive = create_archive(path)
-    for number in range(-(-n_tiles // TILES_PER_MOSAIC)):
+    for number in range(-(-n_tiles // (mosaic_px // CORE_PX) ** 2)):
         levels = [{"path": str(level)} for level in range(N_LEVELS)]
         ours = {
-            "shape": [MOSAIC_PX, MOSAIC_PX],
+            "shape": [mosaic_px, mosaic_px],
             "dtype": "uint8",
             "pixel_size_nm": 1.0,
             "digest": f"{number:032x}",
@@ -44,7 +43,7 @@ class SimulatedSegmenter:
     """Says of every tile that it is done, and leaves the parts of a tile without particles."""
 
     def __init__(self, **given: object) -> None:
-        self._blank = Survey.blank((MOSAIC_PX, MOSAIC_PX))
+        self._blank = Survey.blank((GIGAPIXEL_PX, GIGAPIXEL_PX))
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         columns = {name: values.tolist() for name, values in batch.items()}
