@@ -80,6 +80,21 @@ def read_entries(
     mosaics : collection of str, optional
         Only entries of these mosaics.
     """
+    found = iterate_entries(archive, stage, unit=unit, mosaics=mosaics)
+    entries = {entry.key: entry for entry in found}
+    if status is None:
+        return entries
+    return {key: entry for key, entry in entries.items() if entry.status == status}
+
+
+def iterate_entries(
+    archive: Archive,
+    stage: str,
+    *,
+    unit: str | None = None,
+    mosaics: Collection[str] | None = None,
+) -> Iterator[Entry]:
+    """Yield the entries of a stage, oldest first; parameters are those of `read_entries`."""
     filters: list[tuple[str, str, object]] = [("stage", "=", stage)]
     if unit is not None:
         filters.append(("unit", "=", unit))
@@ -87,13 +102,10 @@ def read_entries(
         filters.append(("mosaic", "in", sorted(mosaics)))
     names = [field.name for field in fields(Entry)]
     rows = read_rows(archive, "ledger", columns=[*names, "at"], filters=filters).sort_by("at")
-    entries: dict[str, Entry] = {}
     # Piece by piece: rows of Python objects take many times the memory of the table.
     for batch in rows.select(names).to_batches(max_chunksize=4096):
-        entries |= {row["key"]: Entry(**row) for row in batch.to_pylist()}
-    if status is None:
-        return entries
-    return {key: entry for key, entry in entries.items() if entry.status == status}
+        for row in batch.to_pylist():
+            yield Entry(**row)
 
 
 def append_entries(archive: Archive, entries: Iterable[Entry]) -> None:

@@ -41,11 +41,19 @@ def plan_tiles(shape: tuple[int, int], *, core_px: int, halo_px: int) -> list[Ti
 
 def blocks(shape: tuple[int, int], edge_px: int) -> list[Window]:
     """Partition an image into squares in row-major order; those at the far edges may be smaller."""
+    return [block(shape, edge_px, index) for index in range(n_blocks(shape, edge_px))]
+
+
+def n_blocks(shape: tuple[int, int], edge_px: int) -> int:
+    """Return how many squares `blocks` gives."""
     height, width = shape
     if height <= 0 or width <= 0:
         raise SettingsError(f"an image must have at least one pixel, got shape {shape}")
-    return [
-        Window(y, x, min(y + edge_px, height), min(x + edge_px, width))
-        for y in range(0, height, edge_px)
-        for x in range(0, width, edge_px)
-    ]
+    return -(-height // edge_px) * -(-width // edge_px)
+
+
+def block(shape: tuple[int, int], edge_px: int, index: int) -> Window:
+    """Return one of the squares that `blocks` gives, without the others."""
+    row, column = divmod(index, -(-shape[1] // edge_px))
+    y, x = row * edge_px, column * edge_px
+    return Window(y, x, min(y + edge_px, shape[0]), min(x + edge_px, shape[1]))

@@ -10,9 +10,10 @@ from pipelines.ledger import DONE, QUARANTINED, Entry, LedgerWriter, append_entr
 from pipelines.quarantine import Quarantined, put_in_quarantine, release_from_quarantine
 from pipelines.segmentation import tile_task
 from pipelines.segmentation.completion import Solution
-from pipelines.segmentation.plan import STAGE, WHOLE, MosaicPlan, TilePlan
+from pipelines.segmentation.plan import MosaicPlan
 from pipelines.segmentation.settings import SegmentationSettings
-from pipelines.segmentation.tile_task import TileResult
+from pipelines.segmentation.tile_plans import TilePlan
+from pipelines.segmentation.tile_task import STAGE, WHOLE, TileResult
 from pipelines.tables import replace_rows, to_table
 
 #: Mosaics come one by one; their commits need not.

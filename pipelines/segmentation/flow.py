@@ -19,14 +19,18 @@ from pipelines.segmentation.commits import Provenance
 from pipelines.segmentation.heights_finder import HeightsActor
 from pipelines.segmentation.look import BatchMethod
 from pipelines.segmentation.method import load_method
-from pipelines.segmentation.plan import STAGE, SegmentationPlan
+from pipelines.segmentation.plan import SegmentationPlan
 from pipelines.segmentation.run import Job, Run
-from pipelines.segmentation.tile_task import DONE, FAILED, EndedTile, TileResult
+from pipelines.segmentation.tile_task import DONE, FAILED, STAGE, EndedTile, TileResult
 from pipelines.segmentation.work import TileSegmenter
 
 #: Blocks of tiles per actor: enough that no actor is idle long while another ends its last.
 BLOCKS_PER_ACTOR = 16
 MAX_TILES_PER_BLOCK = 16
+#: Tiles that Ray is given at once, and per actor where there are many actors: a kilobyte of the
+#: driver's memory each. Fewer would have the actors started anew, which takes seconds, too often.
+JOBS_AT_ONCE = 1 << 16
+JOBS_PER_ACTOR = 512
 #: Tiles that a network's actor gets at once, where there are many.
 WINDOWS_PER_BATCH = 64
 #: Tiles whose heights travel together.
@@ -72,19 +76,21 @@ def segment_mosaics(
     """
     run = Run(archive, plan, provenance or Provenance(), on_tile)
     with ledger_writer(archive) as ledger, WorkMetrics(STAGE).queue() as queue:
-        # Once is enough, unless actors died and tiles came too late for those that wait for them.
-        while jobs := run.jobs():
-            queue.grow_to(len(jobs))
+        # One wave after the other; what came too late for those that waited is in the next.
+        while n_left := run.n_left:
+            queue.grow_to(n_left)
             results = survive_losses(
-                lambda *pools: _stream(run.jobs(), plan, *pools), pool, network_pool
+                lambda *pools: _stream(run.jobs(_n_at_once(*pools)), plan, *pools),
+                pool,
+                network_pool,
             )
             # Ended here whatever happens: later, Ray would be started anew to end it.
             with closing(results):
                 for job, result in results:
                     run.take(job, result, ledger)
                     queue.shrink()
-            if len(run.jobs()) == len(jobs):
-                raise RuntimeError(f"none of {len(jobs)} tiles was finished in a whole pass")
+            if run.n_left == n_left:
+                raise RuntimeError(f"none of {n_left} tiles was finished in a whole pass")
     run.commits.flush()
     return run.commits.entries
 
@@ -123,6 +129,12 @@ def plan_pools(
     # More than one accelerator is nothing to an actor.
     network = ActorPool(n_network, num_cpus=num_cpus, num_gpus=min(1.0, gpus))
     return ActorPool(n_others, num_cpus=num_cpus), network
+
+
+def _n_at_once(pool: ActorPool, network_pool: ActorPool | None) -> int:
+    """Return how many jobs Ray is given at once."""
+    n_actors = max(pool.size, network_pool.size if network_pool else 0)
+    return max(JOBS_AT_ONCE, JOBS_PER_ACTOR * n_actors)
 
 
 def _stream(

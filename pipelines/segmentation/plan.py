@@ -1,37 +1,20 @@
 """What a segmentation will do, said before anything is done."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pipelines.archive import Archive
 from pipelines.digests import digest_json
 from pipelines.errors import ArchiveError, SettingsError
-from pipelines.ledger import DONE, QUARANTINED, Entry, read_entries, work_key
+from pipelines.ledger import DONE, Entry, read_entries, work_key
 from pipelines.mosaic.ome_zarr import Mosaic, MosaicInfo, has_instances, open_instances, open_mosaic
-from pipelines.mosaic.tiling import plan_tiles
 from pipelines.segmentation.method import load_method, method_identity
 from pipelines.segmentation.scratch import Scratch
 from pipelines.segmentation.settings import RESULT_VERSION, SegmentationSettings, check_tiling
-from pipelines.segmentation.tile_task import TileTask
-
-STAGE = "segment"
-WHOLE = "mosaic"
-
-
-@dataclass(frozen=True)
-class TilePlan:
-    """One tile to be segmented, or segmented before.
-
-    ``recorded`` is false for a tile whose parts are there though the ledger does not know of
-    them: the run that made them was killed before it could say so.
-    """
-
-    task: TileTask
-    key: str
-    done: Entry | None = None
-    recorded: bool = True
+from pipelines.segmentation.tile_plans import TilePlans, look_for_tiles
+from pipelines.segmentation.tile_task import STAGE, WHOLE
 
 
 @dataclass(frozen=True)
@@ -45,7 +28,7 @@ class MosaicPlan:
     key: str
     segmentation: str
     scratch: Scratch
-    tiles: tuple[TilePlan, ...]
+    tiles: TilePlans
 
     @property
     def is_one_tile(self) -> bool:
@@ -88,7 +71,7 @@ class SegmentationPlan:
     @property
     def n_tiles_left(self) -> int:
         """Number of tiles to be segmented."""
-        return sum(tile.done is None for mosaic in self.mosaics for tile in mosaic.tiles)
+        return sum(mosaic.tiles.n_left for mosaic in self.mosaics)
 
 
 def plan_segmentation(
@@ -129,8 +112,8 @@ def plan_segmentation(
     if not names:
         raise ArchiveError(f"archive {archive.root} holds no mosaic to segment")
     identity = {**settings.to_json(), "method": method_identity(settings.method)}
-    entries = read_entries(archive, STAGE)
-    mosaics, finished = [], []
+    entries = read_entries(archive, STAGE, unit=WHOLE)
+    to_do, finished = [], []
     for name in names:
         mosaic = open_mosaic(archive.mosaic(name))
         _check_units(mosaic.info, settings)
@@ -142,41 +125,17 @@ def plan_segmentation(
             finished.append(entry)
         else:
             scratch = Scratch(archive.scratch / STAGE / key)
-            cores = [t.core for t in plan_tiles(mosaic.info.shape, core_px=core_px, halo_px=0)]
-            tiles = [
-                TileTask(
-                    str(mosaic.path), str(scratch.root), segmentation, *core, alone=len(cores) == 1
-                )
-                for core in cores
-            ]
-            planned = (_plan_tile(name, key, t, entries, scratch, retry_quarantined) for t in tiles)
-            mosaics.append(MosaicPlan(mosaic, key, segmentation, scratch, tuple(planned)))
-    return SegmentationPlan(settings, core_px, halo_px, tuple(mosaics), tuple(finished))
+            tiles = TilePlans(
+                name, key, mosaic.path, scratch, segmentation, mosaic.info.shape, core_px
+            )
+            to_do.append(MosaicPlan(mosaic, key, segmentation, scratch, tiles))
+    look_for_tiles(archive, [m.tiles for m in to_do], retry_quarantined=retry_quarantined)
+    return SegmentationPlan(settings, core_px, halo_px, tuple(to_do), tuple(finished))
 
 
 def n_gaps(entry: Entry) -> int:
     """Count the tiles that a finished mosaic lacks because they are in quarantine."""
     return len(_result(entry).get("gaps", ()))
-
-
-def _plan_tile(
-    name: str,
-    mosaic_key: str,
-    task: TileTask,
-    entries: Mapping[str, Entry],
-    scratch: Scratch,
-    retry_quarantined: bool,
-) -> TilePlan:
-    key = digest_json([mosaic_key, list(task.core)])
-    entry = entries.get(key)
-    if entry is not None and entry.status == QUARANTINED and not retry_quarantined:
-        return TilePlan(task, key, entry)
-    digest = scratch.find_parts(task.unit)
-    if digest is None:
-        return TilePlan(task, key)
-    recorded = entry is not None and entry.status == DONE
-    result = json.dumps({"digest": digest})
-    return TilePlan(task, key, Entry(key, STAGE, name, task.unit, result=result), recorded)
 
 
 def _stands(mosaic: Mosaic, entry: Entry) -> bool:

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from pipelines.records import Window
 
+#: How the ledger calls this stage, and a mosaic as a whole rather than a tile of it.
+STAGE = "segment"
+WHOLE = "mosaic"
 MAX_ATTEMPTS = 3
 DONE, FAILED, FULL, EARLY = "done", "failed", "full", "early"
 

@@ -10,6 +10,7 @@ from pipelines.archive import Archive
 from pipelines.evaluation.scene_figures import seam_map
 from pipelines.ledger import read_entries
 from pipelines.mosaic.ome_zarr import MosaicInfo, has_instances, open_instances, open_mosaic
+from pipelines.segmentation.tile_task import WHOLE
 from services.report.blocks import (
     FOLD_FROM_N,
     ROWS_N,
@@ -112,10 +113,8 @@ def seams(
 
 def segmentations(archive: Archive) -> Mapping[str, Mapping[str, Any]]:
     """Return what the newest segmentation of each mosaic says of itself."""
-    # Entries of tiles say less, and stand in the ledger before that of their mosaic.
-    entries = read_entries(archive, "segment", status="done").values()
-    results = [(entry.mosaic, json.loads(entry.result)) for entry in entries]
-    return {name: result for name, result in results if "instances" in result}
+    entries = read_entries(archive, "segment", status="done", unit=WHOLE).values()
+    return {entry.mosaic: json.loads(entry.result) for entry in entries}
 
 
 def _table(

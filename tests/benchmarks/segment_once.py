@@ -1,4 +1,4 @@
-"""``python -m tests.benchmarks.segment_once ARCHIVE [memory]``: time one run past Ray's start."""
+"""``python -m tests.benchmarks.segment_once ARCHIVE [memory] [WORKERS]``: time past Ray's start."""
 
 import json
 import sys
@@ -39,15 +39,17 @@ def main() -> None:
     from cluster.session import connect
 
     archive = open_archive(Path(sys.argv[1]))
+    n_workers = int(sys.argv[-1]) if sys.argv[-1].isdecimal() else 2
     memory = PeakMemory()
     if "memory" in sys.argv:
         memory.start()
     with connect(num_cpus=2):
-        before = time.perf_counter()
-        outcome = perform(archive, Settings(archive=archive.root, workers=2))
-        seconds = time.perf_counter() - before
+        before, busy = time.perf_counter(), time.process_time()
+        outcome = perform(archive, Settings(archive=archive.root, workers=n_workers))
+        seconds, busy = time.perf_counter() - before, time.process_time() - busy
     result = {
         "seconds": seconds,
+        "driver_cpu_s": busy,
         "with_start_s": time.perf_counter() - started,
         "driver_mb": memory.driver_bytes / 1e6,
         "worker_mb": memory.worker_bytes / 1e6,

@@ -15,8 +15,8 @@ from pipelines.mosaic.tiling import plan_tiles
 from pipelines.segmentation.commits import Provenance
 from pipelines.segmentation.painting import paint
 from pipelines.segmentation.persistence import SplitRule
-from pipelines.segmentation.plan import plan_segmentation
-from pipelines.segmentation.run import Run
+from pipelines.segmentation.plan import SegmentationPlan, plan_segmentation
+from pipelines.segmentation.run import Job, Run
 from pipelines.segmentation.settings import SegmentationSettings
 from pipelines.segmentation.stitching import Particles, stitch
 from pipelines.segmentation.tile_task import TileResult
@@ -88,30 +88,41 @@ def add_mosaic(
     write_mosaic(archive.mosaic(name), image, pixel_size_nm=pixel_size_nm)
 
 
+def begin_run(archive: Archive, plan: SegmentationPlan) -> Run:
+    return Run(archive, plan, Provenance("run", "code"), lambda tile: None)
+
+
+def work_on(plan: SegmentationPlan, job: Job, worker: TileSegmenter | None = None) -> TileResult:
+    """What an actor makes of a job."""
+    worker = worker or TileSegmenter(asdict(plan.settings), plan.core_px, plan.halo_px)
+    row = {"job": 0, "paint": job.paint, **job.tile.task.to_row()}
+    found = worker({name: np.array([value]) for name, value in row.items()})
+    del found["job"]
+    return TileResult(**{name: values[0] for name, values in found.items()})
+
+
 def segment_here(
     archive: Archive,
     settings: SegmentationSettings | None = None,
     *,
     stop_after: int | None = None,
+    at_once: int | None = None,
     **options: Any,
 ) -> tuple[list[Entry], int]:
     """What the flow does, in this process; return the mosaics' entries and the tiles segmented."""
     plan = plan_segmentation(
         archive, archive.mosaic_names(), settings or SETTINGS, **{"core_px": 64, **options}
     )
-    run = Run(archive, plan, Provenance("run", "code"), lambda tile: None)
+    run = begin_run(archive, plan)
     worker = TileSegmenter(asdict(plan.settings), plan.core_px, plan.halo_px)
     n_segmented = 0
     with ledger_writer(archive) as ledger:
-        for job in run.jobs():
-            row = {"job": 0, "paint": job.paint, **job.tile.task.to_row()}
-            found = worker({name: np.array([value]) for name, value in row.items()})
-            del found["job"]
-            result = TileResult(**{name: values[0] for name, values in found.items()})
-            run.take(job, result, ledger)
-            n_segmented += not job.paint
-            if n_segmented == stop_after:
-                return [], n_segmented
+        while jobs := run.jobs(at_once):
+            for job in jobs:
+                run.take(job, work_on(plan, job, worker), ledger)
+                n_segmented += not job.paint
+                if n_segmented == stop_after:
+                    return [], n_segmented
     run.commits.flush()
     return [*plan.finished, *run.commits.entries], n_segmented
 
@@ -129,7 +140,9 @@ def here() -> SimpleNamespace:
         add_mosaic=add_mosaic,
         draw_discs=draw_discs,
         instance_bytes=instance_bytes,
+        run=begin_run,
         segment=segment_here,
+        work=work_on,
         settings=SETTINGS,
         poison=f"{POISON}:METHOD",
     )

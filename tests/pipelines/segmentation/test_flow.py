@@ -41,6 +41,8 @@ def test_one_worker_and_two_write_the_same_bytes(
         here.add_mosaic(place, "small", image[:60, :60])
 
     segment(archive, here.settings, 1)
+    # Two waves at least, the second of which goes on within a mosaic.
+    monkeypatch.setattr(flow, "_n_at_once", lambda *pools: 16)
     segment(other, here.settings, 2)
 
     assert here.instance_bytes(archive, "large") == here.instance_bytes(other, "large")

@@ -6,7 +6,7 @@ import pytest
 
 from pipelines.archive import particle_id
 from pipelines.errors import StorageFullError
-from pipelines.ledger import QUARANTINED, read_entries
+from pipelines.ledger import QUARANTINED, ledger_writer, read_entries
 from pipelines.mosaic.ome_zarr import has_instances, open_instances
 from pipelines.quarantine import list_quarantine
 from pipelines.records import Window
@@ -325,3 +325,37 @@ def test_a_plan_says_what_is_left(archive, here, image):
     plan = plan_segmentation(archive, ["m"], here.settings, core_px=64)
 
     assert (plan.n_tiles, plan.n_tiles_left, len(plan.finished)) == (12, 7, 0)
+
+
+def test_work_that_is_handed_out_in_waves_ends_with_the_same_bytes(archive, here, image, tmp_path):
+    again = type(archive)(tmp_path / "again")
+    again.mosaics.mkdir(parents=True)
+    for place in (archive, again):
+        here.add_mosaic(place, "a", image)
+        here.add_mosaic(place, "b", image[:100])
+        here.add_mosaic(place, "small", image[:60, :60])
+    here.segment(archive)
+
+    _, n_tiles = here.segment(again, at_once=5)
+
+    assert n_tiles == 12 + 6 + 1
+    assert here.instance_bytes(again, "a") == here.instance_bytes(archive, "a")
+    assert here.instance_bytes(again, "b") == here.instance_bytes(archive, "b")
+    assert particles(again) == particles(archive)
+
+
+def test_finished_mosaics_are_forgotten_and_a_late_result_of_one_changes_nothing(
+    archive, here, image
+):
+    here.add_mosaic(archive, "m", image[:60, :60])
+    plan = plan_segmentation(archive, ["m"], here.settings, core_px=64)
+    run = here.run(archive, plan)
+    (job,) = run.jobs()
+    result = here.work(plan, job)
+    with ledger_writer(archive) as ledger:
+        run.take(job, result, ledger)
+        run.take(job, result, ledger)
+
+    assert (run.n_left, run.jobs()) == (0, [])
+    run.commits.flush()
+    assert len(run.commits.entries) == 1

@@ -1,0 +1,100 @@
+"""What a driver costs for simulated tiles: one run in a process of its own, said as JSON.
+
+``python -m tests.benchmarks.scaling_once TILES MOSAIC_PX [TILES_PER_OBJECT]``
+"""
+
+import json
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from cluster.resources import ActorPool
+from cluster.session import connect
+from pipelines import appending
+from pipelines.segmentation import flow, standing
+from pipelines.segmentation.plan import plan_segmentation
+from pipelines.segmentation.settings import SegmentationSettings
+from tests.benchmarks.segment_once import PeakMemory
+from tests.benchmarks.simulated_tiles import CORE_PX, SimulatedSegmenter, make_archive
+
+N_WORKERS = 2
+
+
+@dataclass
+class Clock:
+    """Adds up how long calls of some function take."""
+
+    seconds: float = 0.0
+    n_calls: int = 0
+
+    def watch(self, owner: Any, name: str) -> "Clock":
+        """Time all calls from now on."""
+        original = getattr(owner, name)
+
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            started = time.perf_counter()
+            try:
+                return original(*args, **kwargs)
+            finally:
+                self.seconds += time.perf_counter() - started
+                self.n_calls += 1
+
+        setattr(owner, name, timed)
+        return self
+
+
+def main(n_tiles: int, mosaic_px: int, per_object: int | None = None) -> dict[str, Any]:
+    """Segment simulated tiles, and plan again when all is done."""
+    flow.MeasuredSegmenter = SimulatedSegmenter
+    if per_object is not None:
+        flow.MAX_TILES_PER_BLOCK, flow.BLOCKS_PER_ACTOR = per_object, 1
+    commits = Clock().watch(appending.Appender, "append")
+    solving = Clock().watch(standing.Standing, "solve")
+    publishing = Clock().watch(standing.Standing, "finish")
+    me, memory = psutil.Process(), PeakMemory()
+    with tempfile.TemporaryDirectory() as folder, connect("local", num_cpus=N_WORKERS):
+        archive = make_archive(Path(folder) / "a", n_tiles, mosaic_px)
+        names = archive.mosaic_names()
+        settings = SegmentationSettings()
+        before = me.memory_info().rss
+        memory.start()
+        started, busy = time.perf_counter(), time.process_time()
+        plan = plan_segmentation(archive, names, settings, core_px=CORE_PX)
+        planned = time.perf_counter()
+        entries = flow.segment_mosaics(archive, plan, ActorPool(N_WORKERS))
+        ended, busy = time.perf_counter(), time.process_time() - busy
+        peak = memory.driver_bytes
+        again = plan_segmentation(archive, names, settings, core_px=CORE_PX)
+        looked = time.perf_counter()
+    assert len(entries) == len(names)
+    assert again.n_tiles == 0
+    return {
+        "tiles": plan.n_tiles,
+        "mosaics": len(names),
+        "tiles_per_object": min(flow.MAX_TILES_PER_BLOCK, _per_block(plan.n_tiles)),
+        "plan_s": planned - started,
+        "run_s": ended - planned,
+        "driver_cpu_s": busy,
+        "commit_s": commits.seconds,
+        "commits": commits.n_calls,
+        "solve_s": solving.seconds,
+        "publish_s": publishing.seconds,
+        "resume_s": looked - ended,
+        "before_mb": before / 1e6,
+        "peak_mb": peak / 1e6,
+    }
+
+
+def _per_block(n_tiles: int) -> int:
+    """Return how many tiles the flow puts into an object, but for its limit."""
+    n_jobs = min(2 * n_tiles, flow.JOBS_AT_ONCE)
+    return max(1, n_jobs // (flow.BLOCKS_PER_ACTOR * N_WORKERS))
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(*(int(argument) for argument in sys.argv[1:]))))
