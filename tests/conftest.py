@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 # Before numpy and torch are imported: tests on every core leave no core for a second thread.
 os.environ |= {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS")}
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
 # command that they begin, also by those that a test interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("untimed")
 
 #: Fixtures of the session that are made once in the whole run: their files share one process.
 MADE_ONCE = ("embedded_ray", "trained_hands")
