@@ -104,11 +104,16 @@ def table_options(path: Path) -> Mapping[str, str] | None:
 
 
 def move(source: Path, target: Path) -> None:
-    """Move a file or folder; in a bucket, what tells that it is there comes last."""
+    """Move a file or folder; in a bucket, what tells that it is there comes last.
+
+    A move into a bucket that is killed leaves the source whole, or the target.
+    """
     if not isinstance(source, BucketPath) and not isinstance(target, BucketPath):
         source.rename(target)
         return
     names = _inside(source)
+    # A move that was killed may have left a part of something else.
+    remove_tree(target)
     for name in names:
         there = target / name if name else target
         if isinstance(source, BucketPath):

@@ -61,7 +61,8 @@ def set_aside(mosaic_path: Path, segmentation: str) -> str | None:
     if ours is None or ours.get("segmentation") == segmentation:
         return None
     name = f"{INSTANCES}-{str(ours.get('segmentation', 'unknown'))[:8]}"
-    if (labels / name).exists():
+    # In a bucket, a move that was killed may have left a part of it, without this file.
+    if (labels / name / GROUP_FILE).is_file():
         # The same settings gave the same pixels once before.
         remove_tree(current)
     else:

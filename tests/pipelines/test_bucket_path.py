@@ -111,6 +111,8 @@ def test_a_folder_moves_into_a_bucket_and_within_it(root, tmp_path):
     (made / "0" / "zarr.json").write_text("[]")
     (made / "0" / "c" / "0").write_bytes(b"pixels")
 
+    (root / "m" / "of-another").write_text("left by a move that was killed")
+
     move(made, root / "m")
     move(root / "m", root / "n")
 
