@@ -1,7 +1,6 @@
 """The archive's Delta tables: appending, replacing and reading; columns are in `schemas`."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import deltalake
@@ -17,7 +16,7 @@ from pipelines.schemas import SCHEMAS
 
 def append_rows(archive: Archive, name: str, rows: pa.Table, **metadata: str) -> int:
     """Append rows in one atomic commit; return the table's new version."""
-    return _write(archive.table(name), name, rows, mode="append", metadata=metadata)
+    return _write(archive, name, rows, mode="append", metadata=metadata)
 
 
 def replace_rows(
@@ -27,10 +26,9 @@ def replace_rows(
 
     Earlier versions of the table stay readable.
     """
-    path = archive.table(name)
     if not has_table(archive, name):
         where = None
-    return _write(path, name, rows, mode="overwrite", metadata=metadata, predicate=where)
+    return _write(archive, name, rows, mode="overwrite", metadata=metadata, predicate=where)
 
 
 def read_rows(
@@ -136,7 +134,7 @@ def to_table(name: str, columns: Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
 def _write(
-    path: Path,
+    archive: Archive,
     name: str,
     rows: pa.Table,
     *,
@@ -144,11 +142,17 @@ def _write(
     metadata: Mapping[str, str],
     predicate: str | None = None,
 ) -> int:
+    path = archive.table(name)
     rows, options = rows.cast(SCHEMAS[name]), table_options(path)
+    made: list[int] = []
 
     def write(mark: Mapping[str, str]) -> None:
+        target: deltalake.DeltaTable | str = str(path)
+        if in_bucket(path) and has_table(archive, name):
+            # Opened once: otherwise Delta would read its log anew for every question.
+            target = open_table(archive, name)
         deltalake.write_deltalake(
-            str(path),
+            target,
             rows,
             mode=mode,
             predicate=predicate,
@@ -157,9 +161,11 @@ def _write(
             commit_properties=deltalake.CommitProperties(custom_metadata={**metadata, **mark}),
             storage_options=options,
         )
+        if not isinstance(target, str):
+            made.append(int(target.version()))
 
     commit(path, write)
     try:
-        return int(deltalake.DeltaTable(str(path), storage_options=options).version())
+        return made[-1] if made else int(open_table(archive, name).version())
     except TableNotFoundError as error:  # pragma: no cover - the write above made it
         raise ArchiveError(f"table {name} vanished while it was written") from error
