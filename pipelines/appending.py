@@ -8,9 +8,11 @@ from collections.abc import Mapping
 
 import deltalake
 import pyarrow as pa
+from deltalake.exceptions import DeltaError
 
 from pipelines.archive import Archive
 from pipelines.commits import commit
+from pipelines.places import in_bucket
 from pipelines.schemas import SCHEMAS
 from pipelines.tables import append_rows, has_table, open_table
 
@@ -76,9 +78,16 @@ class Appender:
         self._open()
         assert self._table is not None
         if self._n_small >= MAX_SMALL_FILES:
-            self._table.optimize.compact(
-                target_size=SMALL_FILE_BYTES, post_commithook_properties=_ONLY_COMMIT
-            )
-            self._table.create_checkpoint()
+            try:
+                self._table.optimize.compact(
+                    target_size=SMALL_FILE_BYTES, post_commithook_properties=_ONLY_COMMIT
+                )
+                self._table.create_checkpoint()
+            except (DeltaError, OSError):
+                if not in_bucket(self._archive.root):
+                    raise
+                # A bucket that does not answer: nothing is lost, the next ones will be joined.
+                self._table, self._n_small = None, 0
+                return
             # A table that was opened once keeps a list entry for every commit since.
             self._open()

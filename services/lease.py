@@ -6,28 +6,32 @@ it was read. A holder that was not heard of for `SILENT_S` loses it to whoever a
 by itself before that, and makes no commit once it cannot tell that the archive is still its own.
 """
 
-import json
-import os
 import signal
 import threading
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-import psutil
 
 from pipelines.archive import Archive
 from pipelines.bucket_path import BucketPath
-from pipelines.buckets import BucketError, bucket_errors, bucket_store, explain
+from pipelines.buckets import BucketError
 from pipelines.commits import guarded
 from pipelines.errors import ArchiveError
+from services.lease_record import (
+    FREE,
+    ChangedError,
+    Found,
+    is_dead,
+    lease_record,
+    put_lease,
+    read_lease,
+)
 from services.lock import SILENT_S, LockedError
-from services.lock_holder import Holder, to_holder
+from services.lock_holder import Holder
 from services.progress import note
 
 FILE = ".lock"
@@ -36,26 +40,6 @@ RENEW_S = 10.0
 #: A holder that could not renew for so long makes no commit any more; well before `SILENT_S`.
 UNSURE_S = 80.0
 _TRIES = 8
-_FREE = b"{}\n"
-
-
-@dataclass(frozen=True)
-class _Found:
-    """The object as it was read."""
-
-    content: bytes
-    e_tag: str
-    written: datetime
-
-    @property
-    def holder(self) -> Holder | None:
-        return to_holder(self.content)
-
-    @property
-    def process(self) -> str:
-        with suppress(ValueError, AttributeError):
-            return str(json.loads(self.content).get("process", ""))
-        return ""
 
 
 @dataclass
@@ -103,9 +87,9 @@ class Lease:
         with self._renewing:
             asked = _now()
             try:
-                self.e_tag = _put(self.path, _record(self.holder), e_tag=self.e_tag)
-            except _ChangedError:
-                now = _read(self.path)
+                self.e_tag = put_lease(self.path, lease_record(self.holder), e_tag=self.e_tag)
+            except ChangedError:
+                now = read_lease(self.path)
                 holder = now.holder if now else None
                 if now is None or holder is None or holder.token != self.holder.token:
                     self.is_lost, self.taken_by = True, holder
@@ -131,12 +115,8 @@ class Lease:
         self._stop.set()
         if self.is_lost:
             return
-        with self._renewing, suppress(_ChangedError, OSError):
-            _put(self.path, _FREE, e_tag=self.e_tag)
-
-
-class _ChangedError(Exception):
-    """The object is not any more as it was read."""
+        with self._renewing, suppress(ChangedError, OSError):
+            put_lease(self.path, FREE, e_tag=self.e_tag)
 
 
 @contextmanager
@@ -173,8 +153,8 @@ def leased(archive: Archive, holder: Holder) -> Iterator[Lease]:
 def lease_holder(root: Path) -> Holder | None:
     """Return who holds an archive in a bucket, as far as can be told without writing to it."""
     assert isinstance(root, BucketPath)
-    found = _read(root / FILE)
-    if found is None or found.holder is None or _is_dead(found):
+    found = read_lease(root / FILE)
+    if found is None or found.holder is None or is_dead(found):
         return None
     silent = (datetime.now(UTC) - found.written).total_seconds()
     return found.holder if silent < SILENT_S else None
@@ -184,15 +164,15 @@ def _acquire(path: BucketPath, holder: Holder) -> Lease:
     archive = path.parent
     for attempt in range(_TRIES):
         asked = _now()
-        found = _read(path)
+        found = read_lease(path)
         before = found.holder if found else None
         if found and before and before.token == holder.token:
             # The answer was lost on its way, not the request.
             return Lease(path, holder, found.e_tag, asked)
         silent = _silence_s(path, found, before) if found and before else None
         try:
-            e_tag = _put(path, _record(holder), e_tag=found.e_tag if found else None)
-        except _ChangedError:
+            e_tag = put_lease(path, lease_record(holder), e_tag=found.e_tag if found else None)
+        except ChangedError:
             continue
         except OSError as error:
             if attempt == _TRIES - 1:
@@ -206,7 +186,7 @@ def _acquire(path: BucketPath, holder: Holder) -> Lease:
     raise LockedError(f"archive {archive} is wanted by several processes at this moment")
 
 
-def _silence_s(path: BucketPath, found: _Found, before: Holder) -> str:
+def _silence_s(path: BucketPath, found: Found, before: Holder) -> str:
     """Say why the holder before is gone.
 
     Raises
@@ -214,7 +194,7 @@ def _silence_s(path: BucketPath, found: _Found, before: Holder) -> str:
     LockedError
         If it is not.
     """
-    if _is_dead(found):
+    if is_dead(found):
         return "it has died on this machine"
     # By the clock of the object store alone: those of two machines may differ.
     probe = path.with_name(f"{FILE}-probe-{uuid.uuid4().hex}")
@@ -233,69 +213,6 @@ def _silence_s(path: BucketPath, found: _Found, before: Holder) -> str:
         f"archive {path.parent} is held by {before}; it may be taken over after {SILENT_S:.0f} s "
         "without a sign of life"
     )
-
-
-def _read(path: BucketPath) -> _Found | None:
-    import obstore
-
-    try:
-        with bucket_errors(path, path.bucket):
-            answer = obstore.get(bucket_store(path.bucket), path.key)
-            content = answer.bytes().to_bytes()
-    except FileNotFoundError:
-        return None
-    return _Found(content, str(answer.meta["e_tag"]), answer.meta["last_modified"])
-
-
-def _put(path: BucketPath, content: bytes, *, e_tag: str | None) -> str:
-    """Write the object if it still is as it was read, or, without a tag, if there is none."""
-    import obstore
-    from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
-
-    mode: Any = "create" if e_tag is None else {"e_tag": e_tag}
-    try:
-        answer = obstore.put(bucket_store(path.bucket), path.key, content, mode=mode)
-    except (AlreadyExistsError, PreconditionError, FileNotFoundError):
-        raise _ChangedError from None
-    except BaseError as error:
-        raise BucketError(5, explain(error, path.bucket), str(path)) from error
-    return str(answer["e_tag"])
-
-
-def _record(holder: Holder) -> bytes:
-    # To the microsecond: two renewals are never the same object.
-    beat = datetime.now(UTC).isoformat(timespec="microseconds")
-    record = {**asdict(holder), "heartbeat": beat, "process": _process_mark(holder.pid)}
-    return f"{json.dumps(record)}\n".encode()
-
-
-def _is_dead(found: _Found) -> bool:
-    """Tell a process of this very machine and container that runs no more."""
-    holder = found.holder
-    if holder is None or not found.process:
-        return False
-    machine, _, began = found.process.rpartition("/")
-    if machine != _machine_mark():
-        return False
-    return not holder.is_running or _process_mark(holder.pid).rpartition("/")[2] != began
-
-
-def _process_mark(pid: int) -> str:
-    """Name a process so that no other, on any machine and at any time, is called the same."""
-    machine = _machine_mark()
-    try:
-        return f"{machine}/{psutil.Process(pid).create_time():.2f}" if machine else ""
-    except psutil.Error:
-        return ""
-
-
-def _machine_mark() -> str:
-    """Name this start of this machine, and the space that its numbers of processes are of."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot}/{os.readlink('/proc/self/ns/pid')}"
-    except OSError:
-        return ""
 
 
 def _now() -> float:

@@ -62,13 +62,14 @@ class ObjectStore:
             path of a PUT whose connection is cut ``before`` or ``after`` (``when``) it is carried
             out, ``times`` times; with ``answer`` it gets that status instead.
         """
-        self._control(wanted)
+        self.control(wanted)
         try:
-            yield lambda: self._control(None)
+            yield lambda: self.control(None)
         finally:
-            self._control({})
+            self.control({})
 
-    def _control(self, wanted: dict[str, Any] | None) -> dict[str, int]:
+    def control(self, wanted: dict[str, Any] | None) -> dict[str, int]:
+        """Choose the faults from now on, where any are given; return what was done so far."""
         data = None if wanted is None else json.dumps(wanted).encode()
         with urllib.request.urlopen(f"{self.endpoint}{CONTROL}", data, timeout=30) as answer:
             found: dict[str, int] = json.load(answer)

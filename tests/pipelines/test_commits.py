@@ -2,11 +2,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pipelines import buckets, commits
+from pipelines import appending, buckets, commits
 from pipelines.archive import create_archive, open_archive
 from pipelines.buckets import BucketError
 from pipelines.errors import ArchiveError
-from pipelines.ledger import Entry, append_entries, read_entries
+from pipelines.ledger import Entry, LedgerWriter, append_entries, read_entries
 from pipelines.places import place
 from pipelines.tables import has_table, read_rows, replace_rows, table_version
 from tests.object_store import KEY_ID, SECRET
@@ -150,3 +150,31 @@ def test_a_profile_says_who_we_are_where_no_variable_does(bucket, store, monkeyp
     append(archive, "a")
 
     assert read_entries(archive, "segment").keys() == {"key-a"}
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_files_that_cannot_be_joined_are_not_joined_and_nothing_is_lost(
+    archive, store, monkeypatch, when
+):
+    monkeypatch.setattr(appending, "MAX_SMALL_FILES", 3)
+    monkeypatch.setattr(appending.Appender, "_open", cut_when_opened(store, when))
+    writer = LedgerWriter(archive, every_n=1)
+
+    with store.faults() as done:
+        for unit in "abcdefghi":
+            writer.add(Entry(f"key-{unit}", "segment", "m", unit))
+        assert done()["cut"] == 1
+
+    assert sorted(read_rows(archive, "ledger")["unit"].to_pylist()) == list("abcdefghi")
+
+
+def cut_when_opened(store, when):
+    """Let the line break at the first commit after the table was opened to be joined."""
+    plain = appending.Appender._open
+
+    def open_and_cut(self):
+        plain(self)
+        if self._n_small >= 3:
+            store.control({"cut": "_delta_log", "when": when, "times": 1})
+
+    return open_and_cut

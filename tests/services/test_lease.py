@@ -134,7 +134,7 @@ def test_a_driver_that_lost_the_archive_is_stopped_in_the_middle_of_its_work(arc
 def test_a_driver_that_cannot_renew_commits_nothing_and_says_so(archive, monkeypatch):
     with lease.leased(archive, this_process()) as held:
         monkeypatch.setattr(lease, "UNSURE_S", 0)
-        monkeypatch.setattr(lease, "_put", unanswered)
+        monkeypatch.setattr(lease, "put_lease", unanswered)
 
         with pytest.raises(LockedError, match="not surely held any more: its bucket did not"):
             append_entries(archive, [ENTRY])
