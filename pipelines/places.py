@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +121,19 @@ def move(source: Path, target: Path) -> None:
         else:
             there.write_bytes((source / name).read_bytes() if name else source.read_bytes())
     remove_tree(source)
+
+
+def copy_tree(
+    source: Path, target: Path, *, ignore: Callable[[str, list[str]], Iterable[str]]
+) -> None:
+    """Copy a folder to this machine; ``ignore`` as for `shutil.copytree`."""
+    if not isinstance(source, BucketPath):
+        shutil.copytree(source, target, ignore=lambda folder, names: set(ignore(folder, names)))
+        return
+    target.mkdir(parents=True)
+    for name in source.objects():
+        if not any(set(ignore("", [part])) for part in name.split("/")):
+            _copy(source / name, target / name)
 
 
 def remove_tree(path: Path) -> None:

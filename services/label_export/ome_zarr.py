@@ -8,6 +8,7 @@ from typing import Any
 
 from pipelines.evaluation.drawing import NEUTRAL, class_colours, rgb
 from pipelines.mosaic.ngff import GROUP_FILE, NGFF_VERSION, read_attributes, write_group
+from pipelines.places import copy_tree
 from services.label_export.source import ExportSource, LabelledMosaic
 from services.progress import track
 
@@ -36,13 +37,11 @@ def export_ome_zarr(source: ExportSource, out: Path, *, images: bool) -> dict[st
     for mosaic in track(source.labelled(), "export", len(names), unit="mosaics"):
         target = out / f"{mosaic.name}.ome.zarr"
         if images:
-            shutil.copytree(source.archive.mosaic(mosaic.name), target, ignore=_all_but_the_image)
+            copy_tree(source.archive.mosaic(mosaic.name), target, ignore=_all_but_the_image)
         else:
             write_group(target, {})
         label = target / "labels" / _NAME
-        shutil.copytree(
-            mosaic.instances.path, label, ignore=shutil.ignore_patterns(GROUP_FILE + ".*")
-        )
+        copy_tree(mosaic.instances.path, label, ignore=shutil.ignore_patterns(GROUP_FILE + ".*"))
         write_group(target / "labels", {"ome": {"version": NGFF_VERSION, "labels": [_NAME]}})
         _write_metadata(label, mosaic, colours, source, with_image=images)
         counts["labels"] += mosaic.rows.num_rows

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from pipelines.archive import MOSAIC_SUFFIX, check_mosaic_name
 from pipelines.errors import ArchiveError, SettingsError
+from pipelines.places import in_bucket, place
 from services.outcome import Outcome
 from services.settings import VerbSettings
 
@@ -59,6 +60,8 @@ class Settings(VerbSettings):
 
 def execute(settings: Settings) -> Outcome:
     """Draw the mosaic and its truth, whole or not at all."""
+    if in_bucket(place(settings.out)):
+        raise SettingsError(f"OUT must be a folder on this machine, got {place(settings.out)}")
     mosaic = mosaic_path(settings.out)
     _check_free(settings.out, mosaic)
 

@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.buckets import BucketError
 from pipelines.errors import ArchiveError
-from pipelines.places import local_folder, move, place, remove_tree
+from pipelines.places import copy_tree, local_folder, move, place, remove_tree
 
 
 @pytest.fixture
@@ -122,6 +122,18 @@ def test_a_folder_moves_into_a_bucket_and_within_it(root, tmp_path):
     assert (root / "n" / "0" / "c" / "0").read_bytes() == b"pixels"
     remove_tree(root / "n")
     assert not (root / "n").exists()
+
+
+def test_a_folder_in_a_bucket_is_copied_to_this_machine(root, tmp_path):
+    for name in ("zarr.json", "0/zarr.json", "0/c/0/0", "labels/zarr.json", "labels/a/0/c/0"):
+        (root / name).write_text(name)
+
+    copy_tree(root, tmp_path / "copy", ignore=lambda folder, names: {"labels"} & set(names))
+
+    copied = [path for path in (tmp_path / "copy").rglob("*") if path.is_file()]
+    names = sorted(path.relative_to(tmp_path / "copy").as_posix() for path in copied)
+    assert names == ["0/c/0/0", "0/zarr.json", "zarr.json"]
+    assert (tmp_path / "copy" / "0" / "c" / "0" / "0").read_text() == "0/c/0/0"
 
 
 def test_a_bucket_that_is_not_there_is_named(root):

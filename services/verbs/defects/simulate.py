@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from pipelines.errors import SettingsError
+from pipelines.places import in_bucket, place
 from services.outcome import Outcome
 from services.settings import VerbSettings
 
@@ -53,6 +54,8 @@ class Settings(VerbSettings):
 
 def execute(settings: Settings) -> Outcome:
     """Draw the images, all or none."""
+    if in_bucket(place(settings.out)):
+        raise SettingsError(f"OUT must be a folder on this machine, got {place(settings.out)}")
     out = settings.out.absolute()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise SettingsError(f"OUT: must not be there yet, or be an empty folder, got {out}")

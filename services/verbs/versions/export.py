@@ -9,6 +9,7 @@ from pydantic import Field
 
 from pipelines.archive import open_archive
 from pipelines.errors import SettingsError
+from pipelines.places import in_bucket, place
 from services.outcome import Outcome
 from services.settings import ArchiveSettings
 
@@ -20,8 +21,6 @@ class Settings(ArchiveSettings):
     coco: one JSON file with boxes and masks of the particles with a label. ome-zarr: a folder with
     the instances of every mosaic, coloured by class and with properties, for napari and others.
     """
-
-    IN_BUCKETS = False
 
     format: Literal["parquet", "csv", "coco", "ome-zarr"] = Field(description="what to write")
     out: Path = Field(description="the file, or for ome-zarr the folder, to write")
@@ -37,6 +36,8 @@ def execute(settings: Settings) -> Outcome:
     from services.versions_text import resolve
 
     archive = open_archive(settings.archive)
+    if in_bucket(place(settings.out)):
+        raise SettingsError(f"--out must be a path on this machine, got {place(settings.out)}")
     out = settings.out.absolute()
     if out == archive.root or archive.root in out.parents:
         raise SettingsError(f"--out must lie outside the archive, got {settings.out}")
