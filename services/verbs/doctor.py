@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from pipelines.places import in_bucket, local_folder, place
 from services.machine import (
     MISSING,
     OK,
@@ -72,7 +73,7 @@ def execute(settings: Settings) -> Diagnosis:
 
     checks = [
         Check("tessera", OK, code_version()),
-        *check_machine(settings.archive or Path.cwd()),
+        *check_machine(_folder_of(settings.archive)),
         check_ray(),
         *check_archive(settings.archive),
         check_tracking(settings.tracking_uri),
@@ -91,6 +92,13 @@ def execute(settings: Settings) -> Diagnosis:
     return Diagnosis("examined", counts, checks=tuple(checks))
 
 
+def _folder_of(archive: Path | None) -> Path:
+    """Return the folder whose disk the archive needs."""
+    if archive is None:
+        return Path.cwd()
+    return local_folder(place(archive)) if in_bucket(place(archive)) else archive
+
+
 def check_ray() -> Check:
     """Say which Ray the verbs would use."""
     address = os.environ.get("RAY_ADDRESS")
@@ -103,7 +111,7 @@ def check_archive(path: Path | None) -> list[Check]:
     """See whether the archive is one, can be written, and is free."""
     from pipelines.archive import open_archive
     from pipelines.errors import ArchiveError
-    from pipelines.places import check_reachable, in_bucket, place
+    from pipelines.places import check_reachable
     from pipelines.quarantine import list_quarantine
     from services.lock import current_holder
 

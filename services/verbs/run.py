@@ -12,6 +12,7 @@ from pydantic import Field
 
 from pipelines.archive import Archive, create_archive
 from pipelines.errors import SettingsError
+from pipelines.places import check_reachable
 from pipelines.quarantine import list_quarantine
 from services.lock import hold
 from services.outcome import Outcome
@@ -60,6 +61,7 @@ class Settings(JobSettings):
 
 def execute(settings: Settings) -> Outcome:
     """Run the main job on an archive, which is made if it is not there."""
+    check_reachable(settings.archive)
     if not settings.sources and not settings.archive.exists():
         raise SettingsError("SOURCE: at least one image or folder is needed for a new archive")
     if settings.sources:

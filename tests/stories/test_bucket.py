@@ -1,0 +1,136 @@
+"""The main job on an archive in a bucket: the same results as in a folder, on a bad day too."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from pipelines.archive import open_archive
+from pipelines.mosaic.ome_zarr import open_instances, open_mosaic
+from pipelines.places import place
+from pipelines.quarantine import list_quarantine
+from pipelines.tables import has_table, read_rows
+from services.label_store import current_version
+from tests.object_store import SECRET
+
+pytestmark = pytest.mark.ray
+
+#: What no two runs have in common, and the archive's own place in the settings.
+OF_THE_RUN = {"run_id", "at", "seconds", "settings", "model_uri", "result"}
+
+
+def rows(archive, table):
+    read = read_rows(archive, table)
+    kept = [name for name in read.column_names if name not in OF_THE_RUN]
+    return sorted(map(repr, read.select(kept).to_pylist()))
+
+
+@pytest.fixture(scope="module")
+def mosaics(tessera, tmp_path_factory):
+    """A synthesis to learn from and a racemic mosaic to test on."""
+    folder = tmp_path_factory.mktemp("simulated")
+    for name, more in [("synthesis", ()), ("racemic", ("--left-fraction", 0.5, "--seed", 1))]:
+        made = tessera(
+            "simulate", folder / name, "--preset", "easy", "--size-px", 1024,
+            "--particles", 60, "--workers", 1, *more,
+        )  # fmt: skip
+        assert made.returncode == 0, made.stderr
+    return folder / "synthesis", folder / "racemic"
+
+
+def test_a_bad_day_of_the_bucket_changes_no_result(tessera, mosaics, bucket, store, tmp_path):
+    url, scratch, log = f"s3://{bucket}/lab", tmp_path / "scratch", tmp_path / "log.jsonl"
+    environment = {**store.environment, "TESSERA_SCRATCH": scratch, "TESSERA_LOG_FILE": log}
+    settings = tmp_path / "settings.toml"
+    # Four tiles a mosaic, so that workers find tiles first and paint them later.
+    settings.write_text("[segment]\ncore_px = 512\n")
+    job = (
+        "run", *mosaics, "--assume", "right", "--hold-out", "racemic", "--epochs", 2, "--json",
+        "--settings", settings,
+    )  # fmt: skip
+    said = [tessera("ingest", *mosaics, "--archive", url, **environment)]
+    archive = open_archive(place(url))
+
+    with store.faults(cut="tables/particles/_delta_log", when="before", times=10**6) as done:
+        said.append(tessera("segment", "--archive", url, "--settings", settings, **environment))
+        assert done()["cut"] > 0
+    assert said[-1].returncode == 1
+    assert said[-1].stderr.splitlines()[-1].endswith("the same command goes on from here")
+    assert not has_table(archive, "particles")
+
+    with store.faults(rate=0.05, seed=7) as done:
+        said.append(tessera(*job, "--archive", url, **environment))
+        counts = done()
+    assert said[-1].returncode == 0, said[-1].stderr
+    assert "tiles, " not in said[-1].stderr, "tiles were segmented a second time"
+    assert all(counts[fault] > 0 for fault in ("500", "503", "slow", "gone"))
+    in_folder = tessera(*job, "--archive", tmp_path / "a")
+    assert in_folder.returncode == 0, in_folder.stderr
+
+    folder = open_archive(tmp_path / "a")
+    same = ("particles", "test_particles", "test_accuracy", "instance_f1", "model")
+    found, expected = json.loads(said[-1].stdout), json.loads(in_folder.stdout)
+    assert {name: found[name] for name in same} == {name: expected[name] for name in same}
+    assert found["report"].startswith(url)
+    for table in ("particles", "labels", "predictions", "truth"):
+        assert rows(archive, table) == rows(folder, table), table
+    assert {r["key"] for r in read_rows(archive, "ledger").to_pylist()} >= {
+        r["key"] for r in read_rows(folder, "ledger").to_pylist() if r["stage"] == "segment"
+    }
+    assert current_version(archive).digest == current_version(folder).digest
+    assert archive.mosaic_names() == folder.mosaic_names() == ["racemic", "synthesis"]
+    for name in archive.mosaic_names():
+        there, here = open_mosaic(archive.mosaic(name)), open_mosaic(folder.mosaic(name))
+        assert there.info.digest == here.info.digest
+        pixels = [open_instances(mosaic.path).level(0)[...] for mosaic in (there, here)]
+        np.testing.assert_array_equal(*pixels)
+    assert list_quarantine(archive) == []
+
+    assert [path for path in written(archive, scratch, log) if SECRET.encode() in path[1]] == []
+    assert not any(SECRET in one.stdout + one.stderr for one in said)
+
+
+def written(archive, scratch, log):
+    """Every file and object of the archive, with its content."""
+    yield log, log.read_bytes()
+    for path in scratch.rglob("*"):
+        if path.is_file():
+            yield path, path.read_bytes()
+    for key in archive.root.objects():
+        yield key, (archive.root / key).read_bytes()
+
+
+def test_a_second_driver_is_sent_away(tessera, bucket, store, tmp_path):
+    from pipelines.archive import create_archive
+    from services.lock import hold
+
+    environment = {**store.environment, "TESSERA_SCRATCH": tmp_path}
+    archive = create_archive(place(f"s3://{bucket}/lab"))
+
+    with hold(archive):
+        second = tessera("segment", "--archive", archive.root, **environment)
+
+    assert second.returncode == 75
+    assert f"is held by process {os.getpid()} on" in second.stderr
+
+
+@pytest.mark.parametrize(
+    ("verb", "url", "environment", "line"),
+    [
+        ("status", "gs://lab/a", {}, "a folder or s3://BUCKET/PREFIX, got gs://lab/a"),
+        ("status", "s3://ada:lovelace@lab/a", {}, "must not hold a user or password"),
+        ("status", "s3://no-such-bucket/a", {}, "bucket no-such-bucket does not exist"),
+        ("status", "s3://lab/a", {"AWS_ACCESS_KEY_ID": ""}, "needs credentials"),
+        ("status", "s3://lab/a", {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "cannot be reached"),
+        ("relabel", "s3://lab/a", {}, "this verb needs an archive in a folder, got s3://lab/a"),
+        ("segment", "s3://lab/a", {"RAY_ADDRESS": "127.0.0.1:9"}, "TESSERA_SCRATCH must name"),
+    ],
+)
+def test_what_cannot_work_is_refused_in_a_line(tessera, store, verb, url, environment, line):
+    refused = tessera(verb, "--archive", url, **{**store.environment, **environment})
+
+    assert refused.returncode == 2
+    assert line in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    assert "lovelace" not in refused.stderr
