@@ -180,10 +180,26 @@ def _acquire(path: BucketPath, holder: Holder) -> Lease:
                     f"archive {archive} cannot be written: {error.strerror}"
                 ) from error
             continue
+        _check_conditions(path, holder)
         if silent is not None:
             note(f"the lock of {before} is taken over: {silent}")
         return Lease(path, holder, e_tag, asked)
     raise LockedError(f"archive {archive} is wanted by several processes at this moment")
+
+
+def _check_conditions(path: BucketPath, holder: Holder) -> None:
+    """Refuse a store that carries out what it was to carry out under a condition alone.
+
+    Then two runs could hold the archive, and two commits be one version of a table.
+    """
+    try:
+        put_lease(path, lease_record(holder), e_tag=None)
+    except (ChangedError, OSError):
+        return
+    raise ArchiveError(
+        f"archive {path.parent}: its object store ignores conditional requests (If-None-Match), "
+        "so it cannot keep two runs apart; use one that knows them"
+    )
 
 
 def _silence_s(path: BucketPath, found: Found, before: Holder) -> str:

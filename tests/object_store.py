@@ -60,7 +60,8 @@ class ObjectStore:
         **wanted
             ``rate``: the share of requests that end badly, and ``seed``. Or ``cut``: a part of the
             path of a PUT whose connection is cut ``before`` or ``after`` (``when``) it is carried
-            out, ``times`` times; with ``answer`` it gets that status instead.
+            out, ``times`` times; with ``answer`` it gets that status instead. Or ``careless``:
+            conditions of requests are ignored, as by stores that do not know them.
         """
         self.control(wanted)
         try:
@@ -114,6 +115,9 @@ class _Faults:
             self._counts["requests"] += 1
             cut = self._is_to_cut(environ)
             fault = self._random.choices(self._kinds, self._weights)[0]
+        if self._wanted.get("careless"):
+            environ.pop("HTTP_IF_NONE_MATCH", None)
+            environ.pop("HTTP_IF_MATCH", None)
         if cut:
             if self._wanted["when"] == "after":
                 self._carry_out(environ, lambda *_, **__: None)

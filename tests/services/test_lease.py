@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from pipelines.archive import create_archive
+from pipelines.errors import ArchiveError
 from pipelines.ledger import Entry, append_entries, read_entries
 from pipelines.places import place
 from services import lease
@@ -159,6 +160,11 @@ def test_a_lost_answer_costs_nobody_the_archive(archive, store, when):
             held.renew()
             assert done()["cut"] == 1
             assert not held.is_lost
+
+
+def test_a_store_that_ignores_conditions_is_refused(archive, store):
+    with store.faults(careless=True), pytest.raises(ArchiveError, match="ignores conditional req"):
+        hold(archive).__enter__()
 
 
 def test_runs_are_entered_in_the_archives_log(archive):
