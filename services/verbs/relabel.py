@@ -40,8 +40,6 @@ class Settings(NoticeSettings, JobSettings):
     [ingest], [segment], [label], [clean], [train] and [predict].
     """
 
-    IN_BUCKETS = False
-
     watch_dir: tuple[Path, ...] = Field(
         (), description="folder that the instrument writes images into; repeatable"
     )

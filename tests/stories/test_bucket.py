@@ -101,6 +101,29 @@ def written(archive, scratch, log):
         yield key, (archive.root / key).read_bytes()
 
 
+def test_a_night_in_a_bucket_does_what_is_new_once(tessera, mosaics, bucket, store, tmp_path):
+    url, watched = f"s3://{bucket}/lab", mosaics[0]
+    environment = {**store.environment, "TESSERA_SCRATCH": tmp_path}
+    night = (
+        "relabel", "--archive", url, "--watch-dir", watched, "--settle-s", 0,
+        "--assume", "right", "--epochs", 1, "--json",
+    )  # fmt: skip
+
+    with store.faults(rate=0.05, seed=11) as done:
+        first = tessera(*night, "--run-id", "monday", **environment)
+        assert done()["503"] > 0
+    second = tessera(*night, "--run-id", "tuesday", **environment)
+
+    assert first.returncode == second.returncode == 0, first.stderr + second.stderr
+    assert json.loads(first.stdout)["changes"] == 1
+    assert json.loads(second.stdout)["changes"] == 0
+    archive = open_archive(place(url))
+    assert read_rows(archive, "particles").num_rows == 60
+    assert current_version(archive).version == 0
+    assert json.loads(first.stdout)["candidate"] == "models:/classifier/1"
+    assert (archive.reports / "night-monday.html").is_file()
+
+
 def test_a_second_driver_is_sent_away(tessera, bucket, store, tmp_path):
     from pipelines.archive import create_archive
     from services.lock import hold
@@ -123,7 +146,7 @@ def test_a_second_driver_is_sent_away(tessera, bucket, store, tmp_path):
         ("status", "s3://no-such-bucket/a", {}, "bucket no-such-bucket does not exist"),
         ("status", "s3://lab/a", {"AWS_ACCESS_KEY_ID": ""}, "needs credentials"),
         ("status", "s3://lab/a", {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "cannot be reached"),
-        ("relabel", "s3://lab/a", {}, "this verb needs an archive in a folder, got s3://lab/a"),
+        ("sweep", "s3://lab/a", {}, "this verb needs an archive in a folder, got s3://lab/a"),
         ("segment", "s3://lab/a", {"RAY_ADDRESS": "127.0.0.1:9"}, "TESSERA_SCRATCH must name"),
     ],
 )
