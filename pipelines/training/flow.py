@@ -27,6 +27,8 @@ from pipelines.training.team import Team
 
 #: How often a team whose worker died starts again from its last checkpoint.
 _MAX_FAILURES = 2
+#: What a worker notes that found a mistake: Ray begins again all the same, with nobody lost.
+_REFUSED = "refused"
 
 TrainFunction = Callable[[Any, Path, Team], None]
 
@@ -118,12 +120,21 @@ def _train_as_worker(config: dict[str, Any]) -> None:
     use_gpu = torch.cuda.is_available()
     device = ray.train.torch.get_device() if use_gpu else torch.device("cpu")
     team = Team(context.get_world_rank(), context.get_world_size(), device)
-    if team.leads and config["starts"]:
-        starts = Path(config["starts"])
-        starts.parent.mkdir(parents=True, exist_ok=True)
-        with starts.open("a") as file:
-            file.write(f"{team.size}\n")
-    config["function"](config["plan"], Path(config["folder"]), team)
+    starts = config["starts"] and Path(config["starts"])
+    if starts and team.leads:
+        _append(starts, str(team.size))
+    try:
+        config["function"](config["plan"], Path(config["folder"]), team)
+    except TesseraError:
+        if starts:
+            _append(starts, _REFUSED)
+        raise
+
+
+def _append(path: Path, line: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(f"{line}\n")
 
 
 def _check_room(n_workers: int) -> bool:
@@ -162,8 +173,10 @@ class _TeamWatch:
     def __call__(self, folder: Path) -> None:
         """Look at the sizes of the teams that have begun."""
         try:
-            sizes = self._starts.read_text().split()
+            sizes = self._starts.read_text(encoding="utf-8").split()
         except FileNotFoundError:
+            return
+        if _REFUSED in sizes:
             return
         for number, size in enumerate(sizes[self._n_seen :], start=self._n_seen):
             team = f"{size} of {self._n_workers} workers"

@@ -3,6 +3,7 @@ import signal
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from ray.train import WorkerGroupError
@@ -89,6 +90,32 @@ def test_a_team_in_the_place_of_another_is_told(tmp_path, capsys):
     assert capsys.readouterr().err == (
         "workers were lost or came back; 1 of 2 workers go on from the checkpoint\n"
     )
+
+
+def test_a_team_that_found_a_mistake_is_not_told_as_lost(tmp_path, capsys):
+    starts = tmp_path / "starts"
+    starts.write_text("2\n")
+    look = flow._TeamWatch(starts, 2)
+
+    look(tmp_path)
+    starts.write_text("2\nrefused\n2\nrefused\n")
+    look(tmp_path)
+
+    assert capsys.readouterr().err == ""
+
+
+def test_a_worker_notes_its_start_and_its_refusal(tmp_path, monkeypatch):
+    def refuse(plan, folder, team):
+        raise SettingsError("too many workers")
+
+    place = SimpleNamespace(get_world_rank=lambda: 0, get_world_size=lambda: 2)
+    monkeypatch.setattr(flow, "get_context", lambda: place)
+    config = {"function": refuse, "plan": None, "folder": str(tmp_path)}
+
+    with pytest.raises(SettingsError):
+        flow._train_as_worker({**config, "starts": str(tmp_path / "ray" / "a.starts")})
+
+    assert (tmp_path / "ray" / "a.starts").read_text() == "2\nrefused\n"
 
 
 def test_a_team_that_is_smaller_than_asked_for_is_told(tmp_path, capsys):
