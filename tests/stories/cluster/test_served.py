@@ -54,3 +54,10 @@ def test_no_driver_is_served_without_the_right_token(nodes, drill, archive, tess
     (line,) = refused.stderr.splitlines()
     assert "token" in line
     assert drill.n_done(archive) == 0
+
+
+def test_a_driver_with_the_right_token_works_from_outside_the_jobs(nodes, drill, archive, tessera):
+    done = tessera(*drill.command(archive), "--address", nodes.head, **nodes.environment())
+
+    assert done.returncode == 0, done.stderr
+    assert drill.read(archive) == drill.result
