@@ -65,8 +65,8 @@ def connect(address: str | None = None, *, num_cpus: int | None = None) -> Itera
     Raises
     ------
     ConnectionError
-        If nobody answers at the address, the token is missing or refused, or no Ray could be
-        started here.
+        If nobody answers at the address, the token is missing or refused, it is Ray's client, or
+        no Ray could be started here.
     """
     if ray.is_initialized():
         yield
@@ -78,6 +78,7 @@ def connect(address: str | None = None, *, num_cpus: int | None = None) -> Itera
         check_reachable(where)
     _join(where, num_cpus)
     try:
+        _check_can_work(where)
         yield
     finally:
         if not _kept:
@@ -119,6 +120,15 @@ def _join(where: str, num_cpus: int | None) -> None:
         ) from None
 
 
+def _check_can_work(where: str) -> None:
+    """Refuse Ray's client, through which Ray Data cannot work: it would break off in the middle."""
+    if urlsplit(where).scheme == "ray":
+        raise ConnectionError(
+            f"{where} is Ray's client, and Ray Data does not work through it: send the verb with "
+            "`tessera submit --address http://HOST:PORT`, or give HOST:PORT on one of the nodes"
+        )
+
+
 def check_reachable(address: str) -> None:
     """Ask for a connection, because Ray itself tries for minutes before it gives up.
 
@@ -133,9 +143,7 @@ def check_reachable(address: str) -> None:
     except ValueError:
         host = port = None
     if not host or not port:
-        raise ConnectionError(
-            f"a Ray cluster's address is HOST:PORT or ray://HOST:PORT, got {address!r}"
-        )
+        raise ConnectionError(f"a Ray cluster's address is HOST:PORT, got {address!r}")
     try:
         socket.create_connection((host, port), timeout=CONNECT_TIMEOUT_S).close()
     except OSError as error:

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,11 +104,15 @@ class Nodes:
         """Return what a command needs to be served."""
         return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(self.token_path)}
 
-    def add_worker(self, *, cpus: int = 1) -> Node:
-        """Start one more node, and wait until the cluster has it."""
+    def add_worker(self, *, cpus: int = 1, prefix: Sequence[str] = ()) -> Node:
+        """Start one more node, and wait until the cluster has it.
+
+        The words of ``prefix`` come before its command, as those of `tests.links.Link.inside`.
+        """
         # One that has just died may still count as alive.
         before = self.alive()
-        node = self._start("worker", f"--address={self.head}", f"--num-cpus={cpus}")
+        options = (f"--address={self.head}", f"--num-cpus={cpus}")
+        node = self._start("worker", *options, prefix=prefix)
         _wait_for(lambda: self.alive() - before, node)
         return node
 
@@ -130,16 +134,25 @@ class Nodes:
         raylets = [row["raylet"] for row in rows]
         return {raylet["nodeId"] for raylet in raylets if raylet.get("state") == "ALIVE"}
 
+    def drivers(self) -> list[psutil.Process]:
+        """Return the processes on the head that run verbs as jobs."""
+        return [
+            process
+            for process in self.nodes[0].family()
+            if "services.submission.driver" in process.cmdline()
+        ]
+
     def end(self) -> None:
         """End every process of every node, workers first."""
         for node in reversed(self.nodes):
             node.kill()
 
-    def _start(self, name: str, *options: str) -> Node:
+    def _start(self, name: str, *options: str, prefix: Sequence[str] = ()) -> Node:
         number = len(self.nodes)
         home = self.folder / f"home{number}"
         home.mkdir()
         command = [
+            *prefix,
             *(str(Path(sys.executable).with_name("ray")), "start", "--block"),
             "--disable-usage-stats",
             "--include-log-monitor=false",
@@ -154,8 +167,20 @@ class Nodes:
 
 
 @contextmanager
-def start_nodes(*, head_cpus: int = 0, worker_cpus: tuple[int, ...] = (1, 1)) -> Iterator[Nodes]:
-    """Start a head and workers with so many processors each; end them with the block."""
+def start_nodes(
+    *, head_cpus: int = 0, worker_cpus: tuple[int, ...] = (1, 1), head_ip: str | None = None
+) -> Iterator[Nodes]:
+    """Start a head and workers with so many processors each; end them with the block.
+
+    Parameters
+    ----------
+    head_cpus : int
+        The head's own.
+    worker_cpus : tuple of int
+        One number for each worker.
+    head_ip : str, optional
+        Which of this machine's addresses is the head's; Ray chooses by default.
+    """
     # Not below pytest's folders: the paths of sockets may be no longer than 107 characters.
     folder = Path(tempfile.mkdtemp(prefix="nodes-"))
     token_path = folder / "token"
@@ -178,6 +203,7 @@ def start_nodes(*, head_cpus: int = 0, worker_cpus: tuple[int, ...] = (1, 1)) ->
             "--dashboard-host=127.0.0.1",
             f"--dashboard-port={dashboard_port}",
             f"--ray-client-server-port={client_port}",
+            *([f"--node-ip-address={head_ip}"] if head_ip else []),
         )
         address = folder / "0" / "ray_current_cluster"
         _wait_for(lambda: nodes.alive() and address.is_file(), head)

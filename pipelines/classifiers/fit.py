@@ -23,6 +23,7 @@ from pipelines.classifiers.start import load_start
 from pipelines.errors import SettingsError
 from pipelines.evaluation.classification import fit_temperature
 from pipelines.randomness import generator
+from pipelines.training.attempts import note_begun
 from pipelines.training.augmentation import augment, draw_uniforms, noise_bank
 from pipelines.training.checkpoint import (
     Checkpoint,
@@ -122,6 +123,8 @@ class _Fit:
         for epoch in self.epochs[len(self.history) :]:
             if team.decide(stopped):
                 break
+            if team.leads:
+                note_begun(self.folder, epoch.number)
             if epoch.index == 0:
                 self._start_phase(epoch)
             batches = self._plan_batches(epoch)

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from pipelines.sweeps.trial import RESULT_FILE, run_trial
 
 #: What a trial that could not be done leaves in place of a result.
 ERROR_FILE = "error.txt"
+#: So many rounds may end with trials that broke off and none done before it is something else.
+_MAX_FRUITLESS = 2
 
 OnResult = Callable[[str, Mapping[str, Any]], None]
 
@@ -94,22 +97,55 @@ def run_trials(
             on_result(key, done)
         else:
             todo[key] = trial
+            # What an earlier run refused may be possible now.
+            (folder / key / ERROR_FILE).unlink(missing_ok=True)
     if not todo:
         return {}
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    # It logs with a traceback what is done again here, or told as the reason of a failure.
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     # Tune would take Ctrl-C for a wish to end early with what there is.
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
     told = _Told(folder, on_result)
+    left, n_fruitless = todo, 0
+    while left and n_fruitless < _MAX_FRUITLESS:
+        _run_round(study, left, folder=folder, told=told, room=room, asha=asha)
+        broken = {key: left[key] for key in left if key not in told.ended}
+        n_fruitless += len(broken) == len(left)
+        left = broken
+    failures = {}
+    for key in todo:
+        if key not in told.keys:
+            path = folder / key / ERROR_FILE
+            reason = path.read_text(encoding="utf-8") if path.exists() else told.reasons.get(key)
+            failures[key] = reason or "its worker died"
+    return failures
+
+
+def _run_round(
+    study: Path,
+    trials: Mapping[str, Trial],
+    *,
+    folder: Path,
+    told: "_Told",
+    room: Room,
+    asha: bool,
+) -> None:
+    """Run trials under Tune once; those whose worker died may end without a result.
+
+    Tune brings a trial back itself, but not one that lost its worker just as it was begun.
+    """
     tuner = tune.Tuner(
         tune.with_resources(
-            tune.with_parameters(_run_one, trials=todo, study=str(study), folder=str(folder)),
+            tune.with_parameters(
+                _run_one, trials=dict(trials), study=str(study), folder=str(folder)
+            ),
             {"CPU": room.cpus, "GPU": room.gpus},
         ),
-        param_space={"key": tune.grid_search(list(todo))},
+        param_space={"key": tune.grid_search(list(trials))},
         tune_config=tune.TuneConfig(
             max_concurrent_trials=room.n_at_once,
             reuse_actors=True,
-            scheduler=_asha(todo.values()) if asha else None,
+            scheduler=_asha(trials.values()) if asha else None,
         ),
         run_config=tune.RunConfig(
             storage_path=str((folder / "tune").absolute()),
@@ -122,13 +158,6 @@ def run_trials(
     with contextlib.redirect_stdout(io.StringIO()):
         tuner.fit()
     shutil.rmtree(folder / "tune", ignore_errors=True)
-    failures = {}
-    for key in todo:
-        if key not in told.keys:
-            path = folder / key / ERROR_FILE
-            reason = path.read_text(encoding="utf-8") if path.exists() else "its worker died"
-            failures[key] = reason
-    return failures
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
@@ -141,20 +170,49 @@ def read_result(folder: Path) -> dict[str, Any] | None:
 
 
 class _Told(tune.Callback):  # type: ignore[misc]
-    """Hands on every result once, in the driver, as soon as it is there."""
+    """Hands on every result once, in the driver, as soon as it is there; says what broke off.
+
+    Attributes
+    ----------
+    keys : set of str
+        Trials whose result was handed on.
+    ended : set of str
+        Trials that came to their end, with a result or a refusal.
+    reasons : dict
+        Why, for trials that broke off.
+    """
 
     def __init__(self, folder: Path, on_result: OnResult) -> None:
         self._folder, self._on_result = folder, on_result
         self.keys: set[str] = set()
+        self.ended: set[str] = set()
+        self.reasons: dict[str, str] = {}
 
     def on_trial_complete(
         self, iteration: int, trials: Sequence[Any], trial: Any, **info: Any
     ) -> None:
         key = trial.config["key"]
+        self.ended.add(key)
         result = read_result(self._folder / key)
         if result is not None and key not in self.keys:
             self.keys.add(key)
             self._on_result(key, result)
+
+    def on_trial_recover(
+        self, iteration: int, trials: Sequence[Any], trial: Any, **info: Any
+    ) -> None:
+        self._break_off(trial)
+
+    def on_trial_error(
+        self, iteration: int, trials: Sequence[Any], trial: Any, **info: Any
+    ) -> None:
+        self._break_off(trial)
+
+    def _break_off(self, trial: Any) -> None:
+        lines = str(trial.get_error() or "").strip().splitlines()
+        reason = f"its worker died: {lines[-1]}" if lines else "its worker died"
+        self.reasons[trial.config["key"]] = reason
+        sys.stderr.write("a trial broke off; its checkpoint is kept\n")
 
 
 def _run_one(

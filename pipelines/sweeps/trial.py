@@ -22,6 +22,7 @@ from pipelines.randomness import hash_to_unit
 from pipelines.sweeps.plan import Trial
 from pipelines.sweeps.study_set import CONTROL, LEARN, TEST, StudySet
 from pipelines.training import splits
+from pipelines.training.attempts import n_redone
 from pipelines.training.samples import UNKNOWN
 from pipelines.training.team import Team
 
@@ -72,6 +73,7 @@ def run_trial(
         "transition_matrix": noisy.transition_matrix.tolist(),
         "seconds": time.monotonic() - started,
         "device": _name(_device()),
+        "epochs_redone": n_redone(folder),
         "history": history,
     }
     write_text(folder / RESULT_FILE, json.dumps(result))

@@ -2,9 +2,10 @@
 
 import logging
 import signal
+import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from pipelines.training.team import Team
 
 #: How often a team whose worker died starts again from its last checkpoint.
 _MAX_FAILURES = 2
+#: What a worker notes that found a mistake: Ray begins again all the same, with nobody lost.
+_REFUSED = "refused"
 
 TrainFunction = Callable[[Any, Path, Team], None]
 
@@ -42,7 +45,8 @@ def run_training(
     """Run ``function(plan, folder, team)`` on every worker.
 
     The function keeps its own checkpoints in ``folder`` and goes on from them: Ray's would come
-    back to any later run of the same name.
+    back to any later run of the same name. When workers are lost, a team of those that there is
+    room for goes on, and it grows again when the cluster does.
 
     Parameters
     ----------
@@ -72,11 +76,20 @@ def run_training(
     logging.getLogger("ray.train").setLevel(logging.ERROR)
     # A name of its own for every run: to an old name Ray Train hands the old checkpoint.
     name = f"{folder.name}-{uuid.uuid4().hex[:8]}"
+    starts = folder.absolute() / "ray" / f"{name}.starts"
     trainer = TorchTrainer(
         _train_as_worker,
-        train_loop_config={"function": function, "plan": plan, "folder": str(folder)},
+        train_loop_config={
+            "function": function,
+            "plan": plan,
+            "folder": str(folder),
+            "starts": str(starts) if n_workers else None,
+        },
         torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo"),
-        scaling_config=ScalingConfig(num_workers=n_workers, use_gpu=use_gpu and n_workers > 0),
+        scaling_config=ScalingConfig(
+            num_workers=(1, n_workers) if n_workers > 1 else n_workers,
+            use_gpu=use_gpu and n_workers > 0,
+        ),
         run_config=RunConfig(
             name=name,
             storage_path=str(folder.absolute() / "ray"),
@@ -84,7 +97,10 @@ def run_training(
             failure_config=FailureConfig(max_failures=_MAX_FAILURES if n_workers else 0),
         ),
     )
-    with _watching(folder, watch, watch_every_s), _interrupts_kept():
+    watches = [watch] if watch else []
+    if n_workers:
+        watches.append(_TeamWatch(starts, n_workers))
+    with _watching(folder, watches, watch_every_s), _interrupts_kept():
         try:
             trainer.fit()
         except WorkerGroupError as error:
@@ -104,7 +120,21 @@ def _train_as_worker(config: dict[str, Any]) -> None:
     use_gpu = torch.cuda.is_available()
     device = ray.train.torch.get_device() if use_gpu else torch.device("cpu")
     team = Team(context.get_world_rank(), context.get_world_size(), device)
-    config["function"](config["plan"], Path(config["folder"]), team)
+    starts = config["starts"] and Path(config["starts"])
+    if starts and team.leads:
+        _append(starts, str(team.size))
+    try:
+        config["function"](config["plan"], Path(config["folder"]), team)
+    except TesseraError:
+        if starts:
+            _append(starts, _REFUSED)
+        raise
+
+
+def _append(path: Path, line: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(f"{line}\n")
 
 
 def _check_room(n_workers: int) -> bool:
@@ -133,18 +163,50 @@ def _interrupts_kept() -> Iterator[None]:
             signal.signal(signal.SIGINT, before)
 
 
+class _TeamWatch:
+    """Says when a team is not the one that was asked for, or begins in the place of another."""
+
+    def __init__(self, starts: Path, n_workers: int) -> None:
+        self._starts, self._n_workers = starts, n_workers
+        self._n_seen = 0
+
+    def __call__(self, folder: Path) -> None:
+        """Look at the sizes of the teams that have begun."""
+        try:
+            sizes = self._starts.read_text(encoding="utf-8").split()
+        except FileNotFoundError:
+            return
+        if _REFUSED in sizes:
+            return
+        for number, size in enumerate(sizes[self._n_seen :], start=self._n_seen):
+            team = f"{size} of {self._n_workers} workers"
+            if number:
+                sys.stderr.write(
+                    f"workers were lost or came back; {team} go on from the checkpoint\n"
+                )
+            elif int(size) < self._n_workers:
+                sys.stderr.write(f"there is room for {team} yet\n")
+        self._n_seen = len(sizes)
+
+
 @contextmanager
-def _watching(folder: Path, watch: Callable[[Path], None] | None, every_s: float) -> Iterator[None]:
-    """Call ``watch`` from a thread while the block runs, and once after it."""
-    if watch is None:
+def _watching(
+    folder: Path, watches: Sequence[Callable[[Path], None]], every_s: float
+) -> Iterator[None]:
+    """Call ``watches`` from a thread while the block runs, and once after it."""
+    if not watches:
         yield
         return
     done = threading.Event()
 
+    def look() -> None:
+        for watch in watches:
+            watch(folder)
+
     def follow() -> None:
         while not done.wait(every_s):
-            watch(folder)
-        watch(folder)
+            look()
+        look()
 
     thread = threading.Thread(target=follow, name="watch", daemon=True)
     thread.start()

@@ -53,7 +53,11 @@ def mirror_sections(found: Found, figures: FigureFolder) -> list[Section]:
         )
     if found.study.classes == ["left", "right"]:
         rate = max((r for r in below), key=lambda r: (r <= 0.4, r))
-        recalls = {method: _recalls(found, method, rate) for method in found.methods}
+        recalls = {
+            method: _recalls(found, method, rate)
+            for method in found.methods
+            if found.keys(method, rate)
+        }
         figure = population_figure(recalls, title=f"{percent(rate)} wrong labels")
         said = f"Measured against true share of left-handed particles, at {percent(rate)}"
         blocks.append(figures.add("population", figure, said))

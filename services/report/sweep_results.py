@@ -28,7 +28,8 @@ class Found:
         folder: Path,
     ) -> None:
         self.plan, self.study, self.rows, self.folder = plan, study, rows, folder
-        self.methods = [variant.label for variant in plan.variants]
+        done = {row["method"] for row in rows.values()}
+        self.methods = [variant.label for variant in plan.variants if variant.label in done]
         self.rates = sorted(plan.error_rates)
         self.n_test = max(row["n_test"] for row in rows.values())
 

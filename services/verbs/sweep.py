@@ -97,7 +97,8 @@ def _sweep(archive: Archive, settings: Settings) -> Outcome:
     study = prepare_study(archive, preset.data, settings)
     trials = {trial.key(study.digest): trial for trial in plan_trials(plan)}
     folder = archive.scratch / "sweeps"
-    left = [trial for key, trial in trials.items() if read_result(folder / key) is None]
+    new = {key for key in trials if read_result(folder / key) is None}
+    left = [trials[key] for key in trials if key in new]
     n_done = len(trials) - len(left)
     with _connect_if(bool(left) and not settings.dry_run, settings.address):
         room = count_room(settings.trials_at_once or settings.workers, settings.gpu_share)
@@ -114,9 +115,14 @@ def _sweep(archive: Archive, settings: Settings) -> Outcome:
         progress = Progress("sweep", len(trials), unit="trials")
         recorder = Recorder(archive, settings, study, trials)
 
+        n_redone = 0
+
         def take(key: str, result: Mapping[str, Any]) -> None:
+            nonlocal n_redone
             recorder.take(key, result)
             progress.advance(1)
+            # Earlier runs have told what they did again.
+            n_redone += result.get("epochs_redone", 0) if key in new else 0
 
         failures = run_trials(
             study.folder,
@@ -137,6 +143,7 @@ def _sweep(archive: Archive, settings: Settings) -> Outcome:
         {
             "trials": len(recorder.rows),
             "unchanged": n_done,
+            "epochs_redone": n_redone,
             "sweep": recorder.name,
             **recorder.headline(),
             "report": str(report),

@@ -134,6 +134,7 @@ def _train_and_register(
     """Do the work of a run; return what is worth telling."""
     from pipelines.classifiers.fit import HISTORY_FILE
     from pipelines.classifiers.flow import train_classifier
+    from pipelines.training.attempts import n_redone
     from pipelines.training.splits import TRAIN
     from services.model_registry import register_model
     from services.model_score import known_failures, log_figures, score_model
@@ -175,6 +176,7 @@ def _train_and_register(
         "uri": registered.uri,
         "particles": int((plan.roles == TRAIN).sum()),
         "epochs": len(history),
+        "epochs_redone": n_redone(folder),
         "select_accuracy": history[-1]["select_accuracy"],
         **score.headline(),
     }

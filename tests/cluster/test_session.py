@@ -130,17 +130,24 @@ def test_what_else_goes_wrong_at_the_start_is_not_tried_again(no_ray, monkeypatc
     assert len(no_ray) == 1
 
 
-@pytest.mark.parametrize("prefix", ["", "ray://"])
-def test_an_address_is_taken_from_the_call_before_the_environment(
-    no_ray, listener, monkeypatch, prefix
-):
+def test_an_address_is_taken_from_the_call_before_the_environment(no_ray, listener, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "192.0.2.1:1")
 
-    with connect(prefix + listener, num_cpus=2):
+    with connect(listener, num_cpus=2):
         pass
 
     # A cluster has its own cores.
-    assert (no_ray[0]["address"], no_ray[0]["num_cpus"]) == (prefix + listener, None)
+    assert (no_ray[0]["address"], no_ray[0]["num_cpus"]) == (listener, None)
+
+
+def test_rays_client_is_refused_once_it_has_taken_the_token(no_ray, listener):
+    with (
+        pytest.raises(ConnectionError, match="is Ray's client, and Ray Data does not work through"),
+        connect(f"ray://{listener}"),
+    ):
+        pass
+
+    assert no_ray[0]["address"] == f"ray://{listener}"
 
 
 def test_an_address_in_the_environment_is_used(no_ray, listener, monkeypatch):
@@ -168,7 +175,7 @@ def test_a_cluster_that_does_not_answer_is_refused_at_once(no_ray):
 @pytest.mark.parametrize("address", ["nonsense", "host:", "host:99999999", "ray://", ":6379"])
 def test_what_is_no_address_is_refused(no_ray, address):
     with (
-        pytest.raises(ConnectionError, match="address is HOST:PORT or ray://HOST:PORT, got"),
+        pytest.raises(ConnectionError, match="address is HOST:PORT, got"),
         connect(address),
     ):
         pass

@@ -11,6 +11,7 @@ from pipelines.classifiers.flow import predict_here
 from pipelines.classifiers.methods import ce
 from pipelines.classifiers.model import load_classifier
 from pipelines.errors import SettingsError
+from pipelines.training.attempts import n_redone
 from pipelines.training.checkpoint import read_checkpoint, read_model
 from pipelines.training.samples import UNKNOWN
 from pipelines.training.splits import SELECT, TEST, TRAIN
@@ -113,6 +114,21 @@ def test_an_interrupted_training_ends_as_an_undisturbed_one(
     for name, values in whole.items():
         torch.testing.assert_close(resumed[name], values, rtol=0, atol=0)
     assert history(tmp_path / "cut") == history(tmp_path / "whole")
+
+
+def test_an_epoch_that_was_cut_off_counts_as_done_again(plan, tmp_path, monkeypatch):
+    def die(folder, checkpoint):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fit, "write_checkpoint", die)
+    with pytest.raises(KeyboardInterrupt):
+        train(plan, tmp_path)
+    monkeypatch.undo()
+
+    before = n_redone(tmp_path)
+    train(plan, tmp_path)
+
+    assert (before, n_redone(tmp_path)) == (0, 1)
 
 
 def test_a_finished_training_is_only_finished_again(plan, tmp_path, monkeypatch):

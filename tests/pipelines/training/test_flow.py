@@ -3,6 +3,7 @@ import signal
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from ray.train import WorkerGroupError
@@ -71,6 +72,75 @@ def test_the_watch_is_called_while_training_goes_on(tmp_path):
         assert called.wait(20)
 
     run_training(train, None, folder=tmp_path, watch=lambda _: called.set(), watch_every_s=0.01)
+
+
+def test_a_team_in_the_place_of_another_is_told(tmp_path, capsys):
+    starts = tmp_path / "starts"
+    look = flow._TeamWatch(starts, 2)
+
+    look(tmp_path)
+    starts.write_text("2\n")
+    look(tmp_path)
+    quiet = capsys.readouterr().err
+    starts.write_text("2\n1\n")
+    look(tmp_path)
+    look(tmp_path)
+
+    assert quiet == ""
+    assert capsys.readouterr().err == (
+        "workers were lost or came back; 1 of 2 workers go on from the checkpoint\n"
+    )
+
+
+def test_a_team_that_found_a_mistake_is_not_told_as_lost(tmp_path, capsys):
+    starts = tmp_path / "starts"
+    starts.write_text("2\n")
+    look = flow._TeamWatch(starts, 2)
+
+    look(tmp_path)
+    starts.write_text("2\nrefused\n2\nrefused\n")
+    look(tmp_path)
+
+    assert capsys.readouterr().err == ""
+
+
+def test_a_worker_notes_its_start_and_its_refusal(tmp_path, monkeypatch):
+    def refuse(plan, folder, team):
+        raise SettingsError("too many workers")
+
+    place = SimpleNamespace(get_world_rank=lambda: 0, get_world_size=lambda: 2)
+    monkeypatch.setattr(flow, "get_context", lambda: place)
+    config = {"function": refuse, "plan": None, "folder": str(tmp_path)}
+
+    with pytest.raises(SettingsError):
+        flow._train_as_worker({**config, "starts": str(tmp_path / "ray" / "a.starts")})
+
+    assert (tmp_path / "ray" / "a.starts").read_text() == "2\nrefused\n"
+
+
+def test_a_team_that_is_smaller_than_asked_for_is_told(tmp_path, capsys):
+    (tmp_path / "starts").write_text("1\n")
+
+    flow._TeamWatch(tmp_path / "starts", 2)(tmp_path)
+
+    assert capsys.readouterr().err == "there is room for 1 of 2 workers yet\n"
+
+
+@pytest.mark.parametrize(("n_workers", "asked"), [(0, 0), (1, 1), (3, (1, 3))])
+def test_a_team_may_shrink_to_one_worker(tmp_path, monkeypatch, n_workers, asked):
+    asks = []
+    real = flow.ScalingConfig
+
+    def record(**settings):
+        asks.append(settings["num_workers"])
+        return real(**settings)
+
+    monkeypatch.setattr(flow, "ScalingConfig", record)
+    monkeypatch.setattr(flow.ray, "cluster_resources", lambda: {"CPU": 4.0})
+    monkeypatch.setattr(TorchTrainer, "fit", lambda _: None)
+    run_training(lambda plan, folder, team: None, None, folder=tmp_path, n_workers=n_workers)
+
+    assert asks == [asked]
 
 
 def test_nothing_is_said_on_the_users_terminal(tmp_path, capfd):

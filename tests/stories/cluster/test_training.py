@@ -1,0 +1,186 @@
+"""Training on nodes that die: the model of an undisturbed run."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pipelines.archive import Archive
+from pipelines.classifiers.flow import predict_here
+from pipelines.classifiers.model import load_classifier
+from pipelines.training.checkpoint import n_epochs_done, read_model
+from services.train_plan import plan_training
+from services.verbs.train import Settings
+
+pytestmark = pytest.mark.cluster
+
+N_EPOCHS = 8
+#: Of a sweep, which makes the mosaics; its methods are not tried.
+PRESET = """
+title = "Drill"
+noise = "sym_pair"
+error_rates = [0.2, 0.4]
+seeds = [0]
+n_train = 60
+n_select = 15
+n_clean = 5
+n_test = 0
+
+[data]
+kind = "mosaics"
+learn = ["synthesis"]
+test = ["racemic"]
+control = []
+mirror_pairs = ["right:left"]
+input_px = 32
+
+[[data.simulate]]
+name = "synthesis"
+preset = "easy"
+size_px = 1536
+left_fraction = 0.0
+seed = 1
+
+[[data.simulate]]
+name = "racemic"
+preset = "easy"
+size_px = 1024
+left_fraction = 0.5
+seed = 2
+
+[loop]
+n_epochs = 8
+batch_size = 32
+learning_rate = 5e-3
+
+[network]
+architecture = "polar"
+width = "slim"
+antisymmetric = true
+
+[[variants]]
+method = "ce"
+
+[[variants]]
+method = "co-teaching"
+"""
+
+
+@pytest.fixture(scope="module")
+def prepared(tessera, tmp_path_factory) -> Path:
+    """A folder with a preset, and an archive of particles with labels, nothing learnt yet."""
+    folder = tmp_path_factory.mktemp("prepared")
+    (folder / "drill.toml").write_text(PRESET)
+    for words in (
+        (*sweep(folder), folder / "a", "--dry-run"),
+        ("label", "--archive", folder / "a", "--assume", "right"),
+    ):
+        done = tessera(*words)
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tessera, prepared) -> Archive:
+    """The archive with a model that one process has trained."""
+    archive = copy(prepared, prepared / "undisturbed")
+    trained = tessera(*train(archive))
+
+    assert trained.returncode == 0, trained.stderr
+    assert json.loads(trained.stdout)["epochs_redone"] == 0
+    return archive
+
+
+def copy(prepared, folder) -> Archive:
+    shutil.copytree(prepared / "a", folder / "a")
+    return Archive(folder / "a")
+
+
+def sweep(prepared):
+    return ["sweep", "--preset", prepared / "drill.toml", "--archive"]
+
+
+def train(archive, n_workers=0):
+    # Adam's first steps are the gradients' signs, and blow the rounding of sums up.
+    return [
+        *("train", "--archive", archive.root, "--epochs", N_EPOCHS, "--train-workers", n_workers),
+        *("--optimiser", "sgd", "--learning-rate", 0.01, "--mosaic", "synthesis", "--json"),
+    ]
+
+
+def n_epochs(archive) -> int:
+    return max(map(n_epochs_done, archive.scratch.glob("train/*")), default=0)
+
+
+def model(archive) -> Path:
+    (weights,) = archive.root.glob("mlartifacts/**/weights.safetensors")
+    return weights.parent
+
+
+def probabilities(archive):
+    """Return what the archive's model says of its particles."""
+    settings = Settings(archive=archive.root, mosaic=("synthesis",))
+    crops = plan_training(archive, settings).plan.crops()
+    said = np.concatenate(
+        [
+            np.column_stack([rows, probs])
+            for rows, probs in predict_here(load_classifier(model(archive)), crops)
+        ]
+    )
+    return said[np.argsort(said[:, 0]), 1:]
+
+
+def assert_same_model(archive, undisturbed):
+    """Sums of several workers are rounded otherwise than one's: nothing else may differ."""
+    here, there = (read_model(model(either))[0] for either in (undisturbed, archive))
+    for name, values in here.items():
+        torch.testing.assert_close(there[name], values, rtol=1e-3, atol=1e-4)
+    said, expected = probabilities(archive), probabilities(undisturbed)
+    np.testing.assert_allclose(said, expected, atol=1e-3)
+    assert (said.argmax(axis=1) == expected.argmax(axis=1)).all()
+
+
+def test_training_goes_on_without_a_node_that_dies(nodes, begin, prepared, undisturbed, tmp_path):
+    archive = copy(prepared, tmp_path)
+
+    training = begin(*train(archive, 2), "--address", nodes.head, **nodes.environment())
+    training.wait_until(lambda: n_epochs(archive) >= 2)
+    nodes.workers[0].kill()
+    n_before = n_epochs(archive)
+
+    assert training.wait() == 0, training.stderr
+    told = json.loads(training.stdout)
+    assert n_before < N_EPOCHS
+    assert told["epochs"] == N_EPOCHS
+    # The epoch that was going on, or none if one had just ended.
+    assert told["epochs_redone"] <= 1
+    assert "workers were lost or came back; 1 of 2 workers go on from" in training.stderr
+    assert_same_model(archive, undisturbed)
+
+
+def test_training_whose_driver_dies_goes_on_when_it_is_submitted_again(
+    nodes, tessera, begin, submit, prepared, undisturbed, tmp_path
+):
+    archive = copy(prepared, tmp_path)
+    words = ("--follow", "--", *train(archive, 2))
+
+    first = submit(begin, *words)
+    first.wait_until(lambda: n_epochs(archive) >= 2)
+    (driver,) = nodes.drivers()
+    driver.kill()
+    ended = first.wait()
+    n_before = n_epochs(archive)
+    second = submit(tessera, *words)
+
+    assert ended == 1
+    assert "was killed by signal 9" in first.stderr.splitlines()[-1]
+    assert second.returncode == 0, second.stderr
+    told = json.loads(second.stdout.splitlines()[0])
+    assert told["epochs"] == N_EPOCHS
+    assert told["epochs_redone"] <= 1
+    assert f"going on after epoch {n_before}\n" in second.stderr
+    assert 2 <= n_before < N_EPOCHS
+    assert_same_model(archive, undisturbed)
