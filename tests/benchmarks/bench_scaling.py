@@ -8,16 +8,16 @@ import json
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.bench_segmentation import segment_once
+from tests.benchmarks.driver_costs import ledger_us_per_tile, particle_us, seams_us_per_tile
 from tests.benchmarks.particles import draw_block, make_archive
 from tests.benchmarks.record import HERE, Measurement, machine
 from tests.benchmarks.scaling_figure import draw
-from tests.benchmarks.scaling_ledger import ledger_us_per_tile, seams_us_per_tile
 from tests.benchmarks.scaling_model import (
     Cluster,
     Costs,
@@ -53,6 +53,7 @@ def run() -> list[Measurement]:
     measured: dict[str, Any] = {
         "ledger_us": {n: ledger_us_per_tile(n) for n in LEDGER_TILES},
         "seams_us": {n: seams_us_per_tile(n) for n in SEAM_TILES},
+        "particle_us": particle_us(),
         "driver": [drive(*order) for order in DRIVER_RUNS],
         "held_out_driver": drive(*HELD_OUT_RUN),
         "workers": [work(*order) for order in WORKER_RUNS],
@@ -98,8 +99,12 @@ def work(size_px: int, n_workers: int) -> dict[str, Any]:
 
 def model(measured: dict[str, Any]) -> dict[str, Any]:
     """Fit the model, check it on runs that it has not seen, and ask it for a whole archive."""
-    runs = [*measured["driver"], *measured["workers"]]
-    driver = fit_driver([load_of(r) for r in runs], [r["driver_cpu_s"] for r in runs])
+    runs = measured["driver"]
+    # No particle is in these runs; what one costs was measured by itself.
+    driver = replace(
+        fit_driver([load_of(r) for r in runs], [r["driver_cpu_s"] for r in runs]),
+        particle_s=measured["particle_us"] * 1e-6,
+    )
     worked = measured["workers"]
     work_s, start_s = fit_workers(
         [load_of(r) for r in worked],
