@@ -71,28 +71,49 @@ def seams_us_per_tile(n_tiles: int) -> float:
     return (time.process_time() - started) / len(parts) * 1e6
 
 
-def particle_us(size_px: int = 8192) -> float:
-    """Take the results of a drawn mosaic, and of one as large without any particles."""
+def particle_us_and_tile_s(size_px: int = 8192) -> tuple[float, float]:
+    """Segment a drawn mosaic, and one as large without any particles, in this process.
+
+    Returns
+    -------
+    particle_us : float
+        Microseconds of the driver for a particle.
+    tile_s : float
+        Seconds of a worker for a tile, to segment and to paint it.
+    """
     settings = SegmentationSettings()
     with tempfile.TemporaryDirectory() as folder:
         block, _ = draw_block()
         drawn, empty = (make_archive(Path(folder) / name, block, size_px) for name in "ab")
         # Once before, so that nothing is loaded while it is timed.
         _take_all(make_archive(Path(folder) / "c", block, size_px // 2), SimulatedSegmenter())
-        without, _ = _take_all(empty, SimulatedSegmenter())
-        seconds, n_particles = _take_all(drawn, TileSegmenter(asdict(settings), CORE_PX, 256))
-    return (seconds - without) / n_particles * 1e6
+        without, _, _ = _take_all(empty, SimulatedSegmenter())
+        worker = TileSegmenter(asdict(settings), CORE_PX, 256)
+        seconds, worked, n_particles = _take_all(drawn, worker)
+    return (seconds - without) / n_particles * 1e6, worked / (size_px // CORE_PX) ** 2
 
 
-def _take_all(archive: Archive, worker: Callable[[Any], dict[str, Any]]) -> tuple[float, int]:
-    """Do what the flow does, in this process; return the driver's seconds and the particles."""
+def _take_all(
+    archive: Archive, worker: Callable[[Any], dict[str, Any]]
+) -> tuple[float, float, int]:
+    """Do what the flow does, in this process.
+
+    Returns
+    -------
+    driver_s, worker_s : float
+        Seconds of the driver, and of the worker.
+    n_particles : int
+        How many there are.
+    """
     plan = plan_segmentation(archive, ["drawn"], SegmentationSettings(), core_px=CORE_PX)
     run = Run(archive, plan, Provenance(), lambda tile: None)
-    seconds = 0.0
+    seconds = worked = 0.0
     with ledger_writer(archive) as ledger:
         for job in run.jobs():
             row = {"job": 0, "paint": job.paint, **job.tile.task.to_row()}
+            started = time.process_time()
             found = worker({name: np.array([value]) for name, value in row.items()})
+            worked += time.process_time() - started
             del found["job"]
             result = TileResult(**{name: values[0] for name, values in found.items()})
             started = time.process_time()
@@ -101,7 +122,8 @@ def _take_all(archive: Archive, worker: Callable[[Any], dict[str, Any]]) -> tupl
     started = time.process_time()
     run.commits.flush()
     seconds += time.process_time() - started
-    return seconds, sum(json.loads(entry.result)["instances"] for entry in run.commits.entries)
+    n_particles = sum(json.loads(entry.result)["instances"] for entry in run.commits.entries)
+    return seconds, worked, n_particles
 
 
 def _entry(number: int) -> Entry:

@@ -57,6 +57,7 @@ def main(n_tiles: int, mosaic_px: int, per_object: int | None = None) -> dict[st
     solving = Clock().watch(standing.Standing, "solve")
     publishing = Clock().watch(standing.Standing, "finish")
     me, memory = psutil.Process(), PeakMemory()
+    waves_mb = _watch_waves(me)
     with tempfile.TemporaryDirectory() as folder, connect("local", num_cpus=N_WORKERS):
         archive = make_archive(Path(folder) / "a", n_tiles, mosaic_px)
         names = archive.mosaic_names()
@@ -66,7 +67,13 @@ def main(n_tiles: int, mosaic_px: int, per_object: int | None = None) -> dict[st
         started, busy = time.perf_counter(), time.process_time()
         plan = plan_segmentation(archive, names, settings, core_px=CORE_PX)
         planned = time.perf_counter()
-        entries = flow.segment_mosaics(archive, plan, ActorPool(N_WORKERS))
+        first: list[float] = []
+        entries = flow.segment_mosaics(
+            archive,
+            plan,
+            ActorPool(N_WORKERS),
+            on_tile=lambda _: first or first.append(time.perf_counter()),
+        )
         ended, busy = time.perf_counter(), time.process_time() - busy
         peak = memory.driver_bytes
         again = plan_segmentation(archive, names, settings, core_px=CORE_PX)
@@ -78,6 +85,7 @@ def main(n_tiles: int, mosaic_px: int, per_object: int | None = None) -> dict[st
         "mosaics": len(names),
         "tiles_per_object": min(flow.MAX_TILES_PER_BLOCK, _per_block(plan.n_tiles)),
         "plan_s": planned - started,
+        "start_s": first[0] - planned,
         "run_s": ended - planned,
         "driver_cpu_s": busy,
         "commit_s": commits.seconds,
@@ -87,7 +95,21 @@ def main(n_tiles: int, mosaic_px: int, per_object: int | None = None) -> dict[st
         "resume_s": looked - ended,
         "before_mb": before / 1e6,
         "peak_mb": peak / 1e6,
+        "waves_mb": waves_mb,
     }
+
+
+def _watch_waves(me: psutil.Process) -> list[float]:
+    """Return a list that will hold the driver's memory at the begin of each wave."""
+    found: list[float] = []
+    original = flow._stream
+
+    def watched(*args: Any) -> Any:
+        found.append(me.memory_info().rss / 1e6)
+        return original(*args)
+
+    flow._stream = watched
+    return found
 
 
 def _per_block(n_tiles: int) -> int:
