@@ -1,6 +1,6 @@
 """What a driver costs for simulated tiles: one run in a process of its own, said as JSON.
 
-``python -m tests.benchmarks.scaling_once TILES MOSAIC_PX [TILES_PER_OBJECT]``
+``python -m tests.benchmarks.scaling_once TILES MOSAIC_PX [TILES_PER_OBJECT [AT_ONCE]]``
 """
 
 import json
@@ -48,9 +48,13 @@ class Clock:
         return self
 
 
-def main(n_tiles: int, mosaic_px: int, per_object: int | None = None) -> dict[str, Any]:
+def main(
+    n_tiles: int, mosaic_px: int, per_object: int | None = None, at_once: int = flow.JOBS_AT_ONCE
+) -> dict[str, Any]:
     """Segment simulated tiles, and plan again when all is done."""
     flow.MeasuredSegmenter = SimulatedSegmenter
+    # Also where JOBS_PER_ACTOR would say more.
+    flow._n_at_once = lambda *pools: at_once
     if per_object is not None:
         flow.MAX_TILES_PER_BLOCK, flow.BLOCKS_PER_ACTOR = per_object, 1
     commits = Clock().watch(appending.Appender, "append")
@@ -83,7 +87,8 @@ def main(n_tiles: int, mosaic_px: int, per_object: int | None = None) -> dict[st
     return {
         "tiles": plan.n_tiles,
         "mosaics": len(names),
-        "tiles_per_object": min(flow.MAX_TILES_PER_BLOCK, _per_block(plan.n_tiles)),
+        "tiles_per_object": min(flow.MAX_TILES_PER_BLOCK, _per_block(plan.n_tiles, at_once)),
+        "jobs_at_once": at_once,
         "plan_s": planned - started,
         "start_s": first[0] - planned,
         "run_s": ended - planned,
@@ -112,9 +117,9 @@ def _watch_waves(me: psutil.Process) -> list[float]:
     return found
 
 
-def _per_block(n_tiles: int) -> int:
+def _per_block(n_tiles: int, at_once: int) -> int:
     """Return how many tiles the flow puts into an object, but for its limit."""
-    n_jobs = min(2 * n_tiles, flow.JOBS_AT_ONCE)
+    n_jobs = min(2 * n_tiles, at_once)
     return max(1, n_jobs // (flow.BLOCKS_PER_ACTOR * N_WORKERS))
 
 
