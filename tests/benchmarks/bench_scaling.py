@@ -126,7 +126,6 @@ def measurements(result: dict[str, Any]) -> list[Measurement]:
     ledger, seams = (
         {int(n): us for n, us in result[name].items()} for name in ("ledger_us", "seams_us")
     )
-    largest = max(result["driver"], key=_tiles)
     mib = result["million_mib"]
     foreseen, needed = result["foreseen_s"], result["held_out"]["driver_cpu_s"]
     return [
