@@ -30,6 +30,8 @@ def tables(result: dict[str, Any]) -> str:
     facts = result["machine"]
     return "\n".join(
         [
+            "![Costs of a tile, memory of the driver, and hours over workers](.assets/scaling.png)",
+            "",
             "| workers | " + " | ".join(str(row["workers"]) for row in rows) + " |",
             "| --- |" + " --- |" * len(rows),
             "| hours | " + " | ".join(f"{row['hours']:.1f}" for row in rows) + " |",
