@@ -58,7 +58,11 @@ def draw(result: dict[str, Any], path: Path = PICTURE) -> None:
         xlabel="workers (16 to a node)",
         ylabel="hours, by the model",
     )
-    archive.legend()
+    workers = [r["workers"] for r in rows]
+    archive.set_xticks(workers, [str(n) for n in workers])
+    archive.set_yticks([1, 2, 5, 10], ["1", "2", "5", "10"])
+    archive.minorticks_off()
+    archive.legend(loc="lower left")
     for axes in (ledger, memory, archive):
         axes.grid(True, which="major", alpha=0.3)
     figure.savefig(path, dpi=110)

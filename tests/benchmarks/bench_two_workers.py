@@ -1,6 +1,6 @@
 """What a second worker gains, and whether the model of scaling foresees it.
 
-Only a quiet machine can tell. The model's costs of the driver are those of ``scaling.json``.
+Only a quiet machine can tell. The model's costs of the driver are those that `bench_scaling` kept.
 """
 
 import json
