@@ -17,7 +17,7 @@ from pipelines.schemas import SCHEMAS
 from pipelines.tables import append_rows, has_table, open_table
 
 #: Files below this size are joined once there are so many of them.
-SMALL_FILE_BYTES = 32 << 20
+SMALL_FILE_BYTES = 8 << 20
 MAX_SMALL_FILES = 64
 #: The log is condensed when files are joined, and not in between.
 _ONLY_COMMIT = deltalake.PostCommitHookProperties(create_checkpoint=False)

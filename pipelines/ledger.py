@@ -127,7 +127,7 @@ def _to_rows(entries: Iterable[Entry]) -> pa.Table:
 class LedgerWriter:
     """Collects entries and commits them when enough have come or enough time has passed."""
 
-    def __init__(self, archive: Archive, *, every_n: int = 1024, every_s: float = 2.0) -> None:
+    def __init__(self, archive: Archive, *, every_n: int = 4096, every_s: float = 2.0) -> None:
         self._table = Appender(archive, "ledger")
         self._every_n = every_n
         self._every_s = every_s

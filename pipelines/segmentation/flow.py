@@ -27,8 +27,8 @@ from pipelines.segmentation.work import TileSegmenter
 #: Blocks of tiles per actor: enough that no actor is idle long while another ends its last.
 BLOCKS_PER_ACTOR = 16
 MAX_TILES_PER_BLOCK = 16
-#: Tiles that Ray is given at once, and per actor where there are many actors: a kilobyte of the
-#: driver's memory each. Fewer would have the actors started anew, which takes seconds, too often.
+#: Tiles that Ray is given at once, and per actor where there are many actors: five kilobytes of
+#: the driver's memory each. Fewer would have the actors started anew too often, for seconds.
 JOBS_AT_ONCE = 1 << 16
 JOBS_PER_ACTOR = 512
 #: Tiles that a network's actor gets at once, where there are many.
@@ -150,9 +150,8 @@ def _stream(
         per_block = max(per_block, min(len(jobs) // (2 * n_actors), WINDOWS_PER_BATCH))
     # The rows are handed over as blocks. To read them from a source would need a process of its
     # own for a few kilobytes, and a core, which the actors do not leave free.
-    blocks = [pa.Table.from_pylist(block) for block in _blocks(jobs, per_block)]
+    rows = ray.data.from_arrow([pa.Table.from_pylist(b) for b in _blocks(jobs, per_block)])
     settings = asdict(plan.settings)
-    rows = ray.data.from_arrow(blocks)
     watch(rows, pool, network_pool)
     if network_pool is not None:
         # A tile's heights go on as soon as they are there, not when a whole batch of them is.

@@ -1,6 +1,7 @@
 """What one tile knows of its particles, and how it is kept between the two passes."""
 
 import json
+import math
 import mmap
 from dataclasses import dataclass
 from enum import IntEnum
@@ -147,7 +148,7 @@ class TileParts:
         header: dict[str, Any] = json.loads(data[:start])
         arrays: dict[str, Any] = {}
         for name, (dtype, shape) in zip(cls.ARRAYS, header["arrays"], strict=True):
-            count = int(np.prod(shape, dtype=np.int64))
+            count = math.prod(shape)
             array = np.frombuffer(data, dtype=np.dtype(dtype), count=count, offset=start)
             arrays[name] = array.reshape(shape)
             start += array.nbytes

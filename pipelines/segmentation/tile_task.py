@@ -1,7 +1,7 @@
 """One tile as it travels between driver and actors: what is to be done, and what became of it."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -53,7 +53,8 @@ class TileTask:
 
     def to_row(self) -> dict[str, Any]:
         """Return the task as a row of a Ray dataset."""
-        return asdict(self)
+        # Not with `asdict`, which copies deeply: a driver has millions of tiles.
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:

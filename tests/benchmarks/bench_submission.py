@@ -36,11 +36,11 @@ SCRIPT = """
 import pathlib, sys, ray
 
 @ray.remote
-def note():
-    pathlib.Path(sys.argv[1]).touch()
+def note(path):
+    pathlib.Path(path).touch()
 
 ray.init()
-ray.get(note.remote())
+ray.get(note.remote(sys.argv[1]))
 """
 
 

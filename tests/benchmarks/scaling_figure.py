@@ -23,16 +23,17 @@ def draw(result: dict[str, Any], path: Path = PICTURE) -> None:
     )
     ledger.legend()
 
-    runs = sorted((r for r in result["driver"] if r["tiles_per_object"] == 16), key=_tiles)
-    memory.semilogx(
-        [r["tiles"] for r in runs], [(r["peak_mb"] - r["before_mb"]) / 1.048576 for r in runs], "o"
-    )
+    for run in result["driver"]:
+        peak = (run["peak_mb"] - run["before_mb"]) / 1.048576
+        memory.semilogx([run["tiles"]], [peak], "o", color="tab:blue")
+        per_object = f" {run['tiles_per_object']}"
+        memory.text(run["tiles"], peak, per_object, va="center", fontsize=7, color="tab:blue")
     memory.axhline(1024, color="grey", ls="--")
     memory.text(1.2e3, 1050, "goal at a million tiles: 1 GiB", color="grey")
     memory.set(
-        title="Memory of the driver, above its start",
+        title="Memory of the driver (tiles to an object)",
         xlabel="simulated tiles",
-        ylabel="peak (MiB)",
+        ylabel="peak above the start (MiB)",
         ylim=(0, 1200),
         xlim=(8e2, 1.3e6),
     )
@@ -57,11 +58,11 @@ def draw(result: dict[str, Any], path: Path = PICTURE) -> None:
         xlabel="workers (16 to a node)",
         ylabel="hours, by the model",
     )
-    archive.legend()
+    workers = [r["workers"] for r in rows]
+    archive.set_xticks(workers, [str(n) for n in workers])
+    archive.set_yticks([1, 2, 5, 10], ["1", "2", "5", "10"])
+    archive.minorticks_off()
+    archive.legend(loc="lower left")
     for axes in (ledger, memory, archive):
         axes.grid(True, which="major", alpha=0.3)
     figure.savefig(path, dpi=110)
-
-
-def _tiles(run: dict[str, Any]) -> int:
-    return int(run["tiles"])

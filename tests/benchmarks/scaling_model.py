@@ -68,8 +68,9 @@ class Cluster:
 
 @dataclass(frozen=True)
 class DriverCosts:
-    """Seconds of the driver for each tile, object, mosaic and particle."""
+    """Seconds of the driver for each wave, tile, object, mosaic and particle."""
 
+    wave_s: float
     tile_s: float
     object_s: float
     mosaic_s: float
@@ -78,6 +79,10 @@ class DriverCosts:
     def seconds(self, load: Load) -> float:
         """Return how long the driver is busy."""
         return float(np.dot(_amounts(load), [getattr(self, f.name) for f in fields(self)]))
+
+    def meanwhile_s(self, load: Load) -> float:
+        """Return how long it is busy while workers work, and not before they begin."""
+        return self.seconds(load) - load.waves * self.wave_s
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,7 @@ class Costs:
 
     def seconds(self, load: Load, cluster: Cluster) -> float:
         """Return how long a run takes."""
-        work, driver = load.tiles * self.work_s, self.driver.seconds(load)
+        work, driver = load.tiles * self.work_s, self.driver.meanwhile_s(load)
         # The last block of a pass keeps one worker busy while the others have nothing left.
         tail = min(load.tiles_per_object, load.tiles) * self.work_s / 2
         at_work = max(work / cluster.workers, driver)
@@ -114,7 +119,7 @@ class Costs:
 
     def most_workers(self, load: Load) -> float:
         """Return how many workers keep the driver busy all the time: more gain nothing."""
-        return load.tiles * self.work_s / self.driver.seconds(load)
+        return load.tiles * self.work_s / self.driver.meanwhile_s(load)
 
     def shares(self, load: Load) -> dict[str, float]:
         """Return which part of the driver's time goes where."""
@@ -165,4 +170,5 @@ def fit_workers(
 
 
 def _amounts(load: Load) -> np.ndarray:
-    return np.array([load.tiles, load.objects, load.mosaics, load.particles], dtype=np.float64)
+    amounts = (load.waves, load.tiles, load.objects, load.mosaics, load.particles)
+    return np.array(amounts, dtype=np.float64)
