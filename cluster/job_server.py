@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 _ADDRESS_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 #: For so long a cluster may not answer while somebody waits for a job.
 LOST_S = 60.0
+#: For so long a dashboard may leave a request without any answer.
+PATIENCE_S = 60.0
 POLL_S = 0.5
 
 
@@ -35,6 +37,8 @@ class JobServer:
     ----------
     address : str
         The dashboard's, as http://HOST:PORT or https://HOST:PORT.
+    patience_s : float
+        For so long it may leave a request without any answer.
 
     Raises
     ------
@@ -42,8 +46,9 @@ class JobServer:
         If nobody answers there, or the token is missing or refused.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, patience_s: float = PATIENCE_S) -> None:
         self.address = address.rstrip("/")
+        self._patience_s = patience_s
         if not self.address.startswith(("http://", "https://")):
             raise ConnectionError(f"jobs go to http://HOST:PORT or https://..., got {address!r}")
         check_reachable(self.address)
@@ -56,9 +61,17 @@ class JobServer:
         # They set their own levels when they are imported.
         for name in ("dashboard_sdk", "job.sdk"):
             logging.getLogger(f"ray.dashboard.modules.{name}").setLevel(logging.WARNING)
+        patience_s = self._patience_s
+
+        class PatientClient(JobSubmissionClient):  # type: ignore[misc]
+            """Ray's client, which would wait for an answer for ever."""
+
+            def _do_request(self, method: str, endpoint: str, **given: Any) -> Any:
+                return super()._do_request(method, endpoint, timeout=patience_s, **given)
+
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         with _no_address_in_the_environment():
-            return JobSubmissionClient(self.address, headers=headers)
+            return PatientClient(self.address, headers=headers)
 
     def submit(
         self,
@@ -151,15 +164,26 @@ class JobServer:
 
         loop = asyncio.new_event_loop()
         stream = self._client.tail_job_logs(job_id)
+        coming: asyncio.Task[str] | None = None
         try:
             while True:
+                coming = loop.create_task(_next(stream))
+                # A job that is silent and a dashboard that hangs look the same from here, but
+                # only the latter leaves this question, too, without an answer.
+                while not _is_done(loop, coming, self._patience_s):
+                    job = self.find(job_id)
+                    if job is None or job.is_over:
+                        return
                 try:
-                    yield loop.run_until_complete(anext(stream))
-                except StopAsyncIteration:
+                    yield coming.result()
+                except _LogEndError:
                     return
                 except (RuntimeError, OSError, aiohttp.ClientError) as error:
                     raise ConnectionError(str(error)) from error
         finally:
+            if coming is not None and not coming.done():
+                coming.cancel()
+                loop.run_until_complete(asyncio.wait({coming}))
             with suppress(RuntimeError, OSError):
                 loop.run_until_complete(stream.aclose())
             loop.close()
@@ -183,8 +207,30 @@ class JobServer:
             raise ConnectionError(said) from None
         except requests.exceptions.HTTPError as error:
             raise ConnectionError(f"is {self.address} a Ray dashboard? {error}") from None
+        except requests.exceptions.Timeout:
+            raise ConnectionError(
+                f"the cluster at {self.address} takes connections but leaves them without an "
+                f"answer for {self._patience_s:g} s"
+            ) from None
         except (requests.exceptions.RequestException, OSError) as error:
             raise ConnectionError(f"no Ray cluster takes jobs at {self.address}: {error}") from None
+
+
+async def _next(stream: AsyncIterator[str]) -> str:
+    """Return the next part of a log, as a task can: by no error of iteration."""
+    try:
+        return await anext(stream)
+    except StopAsyncIteration:
+        raise _LogEndError from None
+
+
+class _LogEndError(Exception):
+    """A log has come to its end."""
+
+
+def _is_done(loop: asyncio.AbstractEventLoop, task: "asyncio.Task[str]", within_s: float) -> bool:
+    done, _ = loop.run_until_complete(asyncio.wait({task}, timeout=within_s))
+    return bool(done)
 
 
 @contextmanager

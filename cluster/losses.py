@@ -1,5 +1,6 @@
 """Work in a pool of actors goes on when nodes of the cluster are lost."""
 
+import math
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -108,11 +109,15 @@ def watch(rows: Dataset, *pools: ActorPool | None) -> None:
 
 
 def _has_and_needs(pools: tuple[ActorPool | None, ...]) -> list[tuple[float, float]]:
-    """Return how many processors and accelerators the cluster has, and the pools need."""
+    """Return how much of each resource the cluster has, and the pools need."""
     has = ray.cluster_resources()
     present = [pool for pool in pools if pool is not None]
     # Shares of a processor may not add up exactly.
     return [
         (has.get("CPU", 0.0) + 1e-6, sum(pool.size * pool.num_cpus for pool in present)),
         (has.get("GPU", 0.0) + 1e-6, sum(pool.size * pool.num_gpus for pool in present)),
+        (
+            has.get("memory", math.inf),
+            sum(pool.size * (pool.memory_bytes or 0) for pool in present),
+        ),
     ]

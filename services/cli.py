@@ -15,12 +15,13 @@ from typing import Any, Literal
 import click
 from pydantic.fields import FieldInfo
 
+from cluster.resources import NoRoomError
 from pipelines.buckets import BucketError
 from pipelines.errors import StorageFullError, TesseraError
 from services import event_log
 from services.outcome import CALLERS_MISTAKE, INTERRUPTED, LOCKED, OURS, Outcome
 from services.secrets import take_secret_files
-from services.settings import VerbSettings
+from services.settings import VerbSettings, has_flag
 
 #: Verb -> (module, summary). Modules are imported when their verb is used, so help is instant.
 #: A module with ``ACTIONS``, such a table of its own, is a family: `tessera versions list`.
@@ -44,6 +45,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "relabel": ("services.verbs.relabel", "the nightly job: what is new; promote if better"),
     "models": ("services.verbs.models", "registered models: list, show, promote, rollback"),
     "status": ("services.verbs.status", "an archive at a glance"),
+    "plan": ("services.verbs.plan", "what a verb would do: how much, where, how long"),
     "submit": ("services.verbs.submit", "run any verb as a job on a Ray cluster"),
     "jobs": ("services.verbs.jobs", "jobs on a Ray cluster: list, show, logs, stop"),
     "schedule": ("services.verbs.schedule", "a schedule that relabels the archive every night"),
@@ -109,7 +111,7 @@ def run(arguments: list[str]) -> int:
         return _complain(error.format_message(), CALLERS_MISTAKE)
     except LockedError as error:
         return _complain(str(error), LOCKED)
-    except TesseraError as error:
+    except (TesseraError, NoRoomError) as error:
         return _complain(str(error), CALLERS_MISTAKE)
     except BucketError as error:
         said = f"{error.filename}: {error.strerror}; the same command goes on from here"
@@ -157,7 +159,7 @@ class VerbCommand(click.Command):
         self.settings_type: type[VerbSettings] = module.Settings
         self._execute: Callable[[Any], Outcome] = module.execute
         fields = self.settings_type.model_fields.items()
-        parameters = [_parameter(key, field) for key, field in fields]
+        parameters = [_parameter(key, field) for key, field in fields if has_flag(field)]
         parameters.sort(key=lambda parameter: isinstance(parameter, click.Option))
         super().__init__(
             verb.rpartition(".")[2],
@@ -181,7 +183,12 @@ class VerbCommand(click.Command):
                 ),
             ],
             help=self.settings_type.__doc__,
-            context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+            context_settings={
+                "help_option_names": ["-h", "--help"],
+                "max_content_width": 100,
+                # A command line within the command line has flags of its own.
+                "allow_interspersed_args": not any(map(_is_command_line, dict(fields).values())),
+            },
         )
 
     def _run(
@@ -194,6 +201,11 @@ class VerbCommand(click.Command):
             ended(outcome)
         click.echo(outcome.json() if as_json else outcome.text())
         return outcome.status
+
+
+def _is_command_line(field: FieldInfo) -> bool:
+    extra = field.json_schema_extra
+    return isinstance(extra, dict) and bool(extra.get("command_line"))
 
 
 def given(flags: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from pipelines.errors import SettingsError
-from services.settings import ClusterSettings
+from services.settings import TeamSettings
 
 #: The methods of `pipelines.classifiers.methods`, told without importing torch.
 METHODS = (
@@ -15,7 +15,7 @@ METHODS = (
 )  # fmt: skip
 
 
-class LearningSettings(ClusterSettings):
+class LearningSettings(TeamSettings):
     """What `services.train_plan.plan_training` plans from."""
 
     method: str = Field("ce", description=f"way of learning: {', '.join(METHODS)}")
@@ -82,9 +82,6 @@ class LearningSettings(ClusterSettings):
         None, description="CSV file (particle_id,label) of labels that may be trusted"
     )
     cache_mb: int = Field(1024, ge=1, description="memory for crops, in MB per worker")
-    train_workers: int = Field(
-        0, ge=0, description="processes that train together; 0: this process, without Ray"
-    )
     tracking_uri: str | None = Field(
         None, description="MLflow server; by default a database in the archive"
     )

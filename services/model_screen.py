@@ -47,11 +47,12 @@ def _since(aliases: Sequence[str], promotions: Sequence[Promotion], version: str
 def _changed_settings(settings: Mapping[str, Any]) -> str:
     """Return the settings that decide the model and are not as by default, as flags have them."""
     from services.learning_settings import LearningSettings
+    from services.settings import CLUSTER_KEYS
 
     told = []
     for name, field in LearningSettings.model_fields.items():
         # Of where and how fast it was made, not of what it is.
-        if name in ("archive", "address", "workers", "tracking_uri", "cache_mb", "seed", "method"):
+        if name in CLUSTER_KEYS | {"archive", "tracking_uri", "cache_mb", "seed", "method"}:
             continue
         default = field.get_default(call_default_factory=True)
         value = settings.get(name, default)

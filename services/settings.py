@@ -4,7 +4,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -15,11 +15,28 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.config import JsonDict
 from pydantic.fields import FieldInfo
 
 from pipelines.errors import ArchiveError, SettingsError, TesseraError
 from pipelines.places import SCRATCH_VARIABLE, in_bucket, place
 from services.secrets import check_closed
+
+if TYPE_CHECKING:
+    from cluster.resources import TeamWish, Wish
+
+
+#: The table of a settings file that every verb reads which uses a cluster, and its keys.
+CLUSTER = "cluster"
+CLUSTER_KEYS = frozenset(
+    {
+        "address", "dashboard", "workers", "cores_per_worker", "memory_per_worker_mb", "gpu_share",
+        "train_workers", "min_train_workers", "train_on", "trials_at_once",
+        "price_per_core_hour", "price_per_gpu_hour",
+    }
+)  # fmt: skip
+IN_CLUSTER_TABLE: JsonDict = {"table": CLUSTER}
+ONLY_IN_CLUSTER_TABLE: JsonDict = {"table": CLUSTER, "flag": False}
 
 
 class VerbSettings(BaseModel):
@@ -40,7 +57,7 @@ class VerbSettings(BaseModel):
         SettingsError
             Naming the flag or the file and key, the rule and the value.
         """
-        from_file = read_toml(toml, verb, set(cls.model_fields)) if toml else {}
+        from_file = read_toml(toml, verb, cls.model_fields) if toml else {}
         if toml and any(holds_secret(cls.model_fields[name]) for name in from_file):
             check_closed(toml, "--settings")
         given = {name: value for name, value in flags.items() if value is not None}
@@ -81,12 +98,38 @@ class RegistrySettings(ArchiveSettings):
 
 
 class ClusterSettings(ArchiveSettings):
-    """What every verb that starts Ray accepts."""
+    """What every verb that starts Ray accepts: in a file, the table [cluster] of all verbs."""
 
     address: str | None = Field(
-        None, description="a Ray cluster's address; by default Ray is started in this process"
+        None,
+        description="a Ray cluster's address; by default Ray is started in this process",
+        json_schema_extra=IN_CLUSTER_TABLE,
     )
-    workers: int | None = Field(None, ge=1, description="parallel workers; one per core by default")
+    workers: int | None = Field(
+        None,
+        ge=1,
+        description="parallel workers; as many as there are cores and memory for by default",
+        json_schema_extra=IN_CLUSTER_TABLE,
+    )
+    cores_per_worker: float = Field(1.0, gt=0, json_schema_extra=ONLY_IN_CLUSTER_TABLE)
+    memory_per_worker_mb: int | None = Field(None, ge=1, json_schema_extra=ONLY_IN_CLUSTER_TABLE)
+    gpu_share: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="share of an accelerator that a worker or a trial takes, where it uses one",
+        json_schema_extra=IN_CLUSTER_TABLE,
+    )
+    price_per_core_hour: float | None = Field(None, ge=0, json_schema_extra=ONLY_IN_CLUSTER_TABLE)
+    price_per_gpu_hour: float | None = Field(None, ge=0, json_schema_extra=ONLY_IN_CLUSTER_TABLE)
+
+    @property
+    def wish(self) -> "Wish":
+        """What actors are to have."""
+        from cluster.resources import MB, Wish
+
+        memory_bytes = self.memory_per_worker_mb and self.memory_per_worker_mb * MB
+        return Wish(self.workers, self.cores_per_worker, memory_bytes, self.gpu_share)
 
     @model_validator(mode="after")
     def _find_scratch(self) -> Self:
@@ -101,16 +144,54 @@ class ClusterSettings(ArchiveSettings):
         return self
 
 
+class TeamSettings(ClusterSettings):
+    """What every verb accepts whose networks can be trained by several processes."""
+
+    train_workers: int = Field(
+        0,
+        ge=0,
+        description="processes that train together; 0: this process, without Ray",
+        json_schema_extra=IN_CLUSTER_TABLE,
+    )
+    min_train_workers: int = Field(1, ge=1, json_schema_extra=ONLY_IN_CLUSTER_TABLE)
+    train_on: Literal["auto", "gpu", "cpu"] = Field("auto", json_schema_extra=ONLY_IN_CLUSTER_TABLE)
+
+    @property
+    def team_wish(self) -> "TeamWish":
+        """What processes that train together are to have."""
+        from cluster.resources import TeamWish
+
+        return TeamWish(self.min_train_workers, self.train_on)
+
+
+def cluster_keys(fields: Mapping[str, FieldInfo]) -> dict[str, str]:
+    """Return the keys of the table [cluster] that these settings know, and the fields' names."""
+    return {
+        str(extra.get("key", name)): name
+        for name, field in fields.items()
+        if isinstance(extra := field.json_schema_extra, dict) and extra.get("table") == CLUSTER
+    }
+
+
+def has_flag(field: FieldInfo) -> bool:
+    """Tell whether a setting can be given on the command line too."""
+    extra = field.json_schema_extra
+    return not isinstance(extra, dict) or bool(extra.get("flag", True))
+
+
 def holds_secret(field: FieldInfo) -> bool:
     """Tell whether a setting is a secret."""
     return field.annotation is SecretStr or SecretStr in get_args(field.annotation)
 
 
-def read_toml(path: Path, verb: str, known: set[str]) -> dict[str, Any]:
+def read_toml(path: Path, verb: str, fields: Mapping[str, FieldInfo]) -> dict[str, Any]:
     """Read the settings of one verb from a TOML file.
 
-    Keys at the top belong to all verbs: those that this verb does not know are left to others.
+    Keys at the top belong to all verbs, and those of [cluster] to all that use a cluster: what
+    this verb does not know is left to others.
     """
+    in_cluster = cluster_keys(fields)
+    known = fields.keys() - in_cluster.values()
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -125,6 +206,14 @@ def read_toml(path: Path, verb: str, known: set[str]) -> dict[str, Any]:
         own = own.get(part, {}) if isinstance(own, dict) else own
     if not isinstance(own, dict):
         raise SettingsError(f"settings file {path}: {verb} must be a table [{verb}], got {own!r}")
+    cluster = content.get(CLUSTER, {})
+    if not isinstance(cluster, dict):
+        raise SettingsError(f"settings file {path}: cluster must be a table, got {cluster!r}")
+    if strangers := sorted(cluster.keys() - CLUSTER_KEYS):
+        raise SettingsError(f"settings file {path}: [cluster] does not know {', '.join(strangers)}")
+    if misplaced := sorted((content.keys() | own.keys()) & in_cluster.keys()):
+        raise SettingsError(f"settings file {path}: {misplaced[0]} belongs into [cluster]")
+    shared |= {in_cluster[key]: value for key, value in cluster.items() if key in in_cluster}
     unknown = sorted(set(own) - known)
     if unknown:
         raise SettingsError(f"settings file {path}: [{verb}] does not know {', '.join(unknown)}")
@@ -136,6 +225,8 @@ def _flag(name: str, field: FieldInfo) -> str:
     extra = field.json_schema_extra
     if isinstance(extra, dict) and extra.get("argument"):
         return str(extra.get("metavar", name.upper()))
+    if not has_flag(field):
+        return f"[cluster] {name}"
     return f"--{name.replace('_', '-')}"
 
 

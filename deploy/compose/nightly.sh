@@ -26,8 +26,8 @@ while :; do
         sleep "$((left < 1800 ? left : 1800))"
     done
     night=$(date -d "@$slot" +%F)
-    # The same night twice is refused by Ray for its id, and does nothing by its run id.
-    ray job submit --submission-id "relabel-$night" -- \
-        tessera relabel --archive /archive --settings /archive/nights.toml --run-id "$night" \
-        || echo "night $night: ray job submit ended with $?" >&2
+    # The same night twice is one job, and does nothing by its run id.
+    tessera submit --follow --run-id "$night" -- \
+        relabel --archive /archive --settings /archive/nights.toml --run-id "$night" \
+        || echo "night $night: tessera submit ended with $?" >&2
 done

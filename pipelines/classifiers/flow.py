@@ -1,15 +1,14 @@
 """Train a classifier, and classify particles: here for few, on Ray for many."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import ray
 from numpy.typing import NDArray
 
-from cluster.resources import ActorPool, n_workers
+from cluster.resources import ANY_TEAM, ActorPool, Node, TeamWish, Wish, plan_pool
 from cluster.streams import map_blocks
 from pipelines.classifiers.fit import MODEL_FOLDER, fit_classifier
 from pipelines.classifiers.model import Classifier, load_classifier
@@ -30,6 +29,7 @@ def train_classifier(
     *,
     folder: Path,
     n_workers: int = 0,
+    wish: TeamWish = ANY_TEAM,
     watch: Callable[[Path], None] | None = None,
 ) -> Path:
     """Train as planned, going on from what ``folder`` holds; return the model's folder.
@@ -42,11 +42,13 @@ def train_classifier(
         Where checkpoints and the model go.
     n_workers : int
         0: in this process.
+    wish : TeamWish
+        What each worker is to have.
     watch : callable, optional
         Called with ``folder`` now and then.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    run_training(fit_classifier, plan, folder=folder, n_workers=n_workers, watch=watch)
+    run_training(fit_classifier, plan, folder=folder, n_workers=n_workers, wish=wish, watch=watch)
     return folder / MODEL_FOLDER
 
 
@@ -117,12 +119,10 @@ def predict_on_ray(
         yield batch["row"], np.stack(list(batch["probabilities"])).astype(np.float64)
 
 
-def classifier_pool(workers: int | None) -> ActorPool:
-    """Ask a connected Ray for classifiers: one per accelerator if there are any, else per core."""
-    n_gpus = int(ray.cluster_resources().get("GPU", 0))
-    if n_gpus:
-        return ActorPool(min(workers or n_gpus, n_gpus), num_gpus=1)
-    return ActorPool(n_workers(workers))
+def classifier_pool(nodes: Sequence[Node], wish: Wish) -> ActorPool:
+    """Plan classifiers: by share of an accelerator if there are any, else one per core."""
+    has_gpus = any(node.gpus >= wish.gpu_share for node in nodes)
+    return plan_pool(nodes, wish, gpus=wish.gpu_share if has_gpus else 0.0)
 
 
 class ParticleClassifier:

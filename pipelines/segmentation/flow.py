@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import groupby
 from typing import Any
 
@@ -12,12 +12,13 @@ import ray.data
 
 from cluster.losses import survive_losses, watch
 from cluster.metrics import WorkMetrics
-from cluster.resources import ActorPool
+from cluster.resources import ActorPool, Node, Wish, count_room, plan_pool
 from pipelines.archive import Archive
 from pipelines.ledger import Entry, ledger_writer
 from pipelines.segmentation.commits import Provenance
 from pipelines.segmentation.heights_finder import HeightsActor
 from pipelines.segmentation.look import BatchMethod
+from pipelines.segmentation.memory import tile_memory_bytes
 from pipelines.segmentation.method import load_method
 from pipelines.segmentation.plan import SegmentationPlan
 from pipelines.segmentation.run import Job, Run
@@ -96,19 +97,21 @@ def segment_mosaics(
 
 
 def plan_pools(
-    plan: SegmentationPlan, n_workers: int, n_network: int | None = None
+    plan: SegmentationPlan, nodes: Sequence[Node], wish: Wish, n_network: int | None = None
 ) -> tuple[ActorPool, ActorPool | None]:
-    """Share the connected cluster out between the actors of a segmentation.
+    """Share a cluster out between the actors of a segmentation.
 
     Parameters
     ----------
     plan : SegmentationPlan
         What is to be done.
-    n_workers : int
-        Processors to use.
+    nodes : sequence of Node
+        What the cluster has.
+    wish : Wish
+        What the caller wants.
     n_network : int, optional
-        Actors for a network alone; by default one per accelerator for a method that gains by one,
-        and none elsewhere.
+        Actors for a network alone; by default as many as there are shares of accelerators, for a
+        method that gains by one, and none elsewhere.
 
     Returns
     -------
@@ -117,18 +120,21 @@ def plan_pools(
     network_pool : ActorPool or None
         Actors that do the network's part.
     """
-    n_gpus = int(ray.cluster_resources().get("GPU", 0))
+    pool = plan_pool(nodes, wish, memory_bytes=tile_memory_bytes(plan))
     if n_network is None:
-        n_network = n_gpus if isinstance(load_method(plan.settings.method), BatchMethod) else 0
-    if n_network == 0:
-        return ActorPool(n_workers), None
+        is_batch = isinstance(load_method(plan.settings.method), BatchMethod)
+        n_network = count_room(nodes, 0.0, wish.gpu_share) if is_batch else 0
+    # With less memory than for one of each kind, a single kind does everything.
+    n_network = min(n_network, count_room(nodes, 0.0, 0.0, pool.memory_bytes or 0) - 1)
+    if n_network <= 0:
+        return pool, None
     # Where processors are few, both kinds share them: each waits for the other now and then.
-    n_others = max(1, n_workers - n_network)
-    num_cpus = min(1.0, n_workers / (n_others + n_network))
-    gpus = n_gpus / n_network if n_gpus else 0.0
-    # More than one accelerator is nothing to an actor.
-    network = ActorPool(n_network, num_cpus=num_cpus, num_gpus=min(1.0, gpus))
-    return ActorPool(n_others, num_cpus=num_cpus), network
+    n_others = max(1, pool.size - n_network)
+    num_cpus = pool.num_cpus * min(1.0, pool.size / (n_others + n_network))
+    gpus = min(wish.gpu_share, sum(node.gpus for node in nodes) / n_network)
+    return replace(pool, size=n_others, num_cpus=num_cpus), replace(
+        pool, size=n_network, num_cpus=num_cpus, num_gpus=gpus
+    )
 
 
 def _n_at_once(pool: ActorPool, network_pool: ActorPool | None) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from cluster.resources import ANY_TEAM, TeamWish
 from pipelines.segmenter.files import read_history, read_result
 from pipelines.segmenter.fit import fit_on_team
 from pipelines.segmenter.plan import FitPlan
@@ -15,6 +16,7 @@ def fit_segmenter(
     folder: Path,
     *,
     n_workers: int = 0,
+    wish: TeamWish = ANY_TEAM,
     report: Callable[[Mapping[str, float]], None] | None = None,
 ) -> FitResult:
     """Fit as planned, going on from what ``folder`` holds of the same plan.
@@ -28,6 +30,8 @@ def fit_segmenter(
     n_workers : int
         0 fits in this process; otherwise so many processes on a connected Ray, which average
         their gradients.
+    wish : TeamWish
+        What each of those is to have.
     report : callable, optional
         Called in this process with the figures of every epoch that ends.
 
@@ -47,5 +51,5 @@ def fit_segmenter(
                 report(entry)
         n_said = max(n_said, len(history))
 
-    run_training(fit_on_team, plan, folder=folder, n_workers=n_workers, watch=watch)
+    run_training(fit_on_team, plan, folder=folder, n_workers=n_workers, wish=wish, watch=watch)
     return read_result(folder)

@@ -17,6 +17,7 @@ import torch
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler
 
+from cluster.resources import Node, Wish, plan_pool
 from pipelines.errors import TesseraError
 from pipelines.sweeps.plan import Trial
 from pipelines.sweeps.study_set import read_study_set
@@ -39,25 +40,24 @@ class Room:
     gpus: float = 0.0
 
 
-def count_room(wanted: int | None, gpu_share: float) -> Room:
-    """Find room for trials: shares of the accelerators if there are any, else a core each.
+def plan_room(nodes: Sequence[Node], wish: Wish) -> Room:
+    """Find room for trials: shares of the accelerators if there are any, else cores.
 
     Parameters
     ----------
-    wanted : int, optional
-        Trials side by side; as many as there is room for by default.
-    gpu_share : float
-        Share of an accelerator that a trial takes.
+    nodes : sequence of Node
+        What the cluster has.
+    wish : Wish
+        Most trials side by side, and what each is to have.
     """
-    if not ray.is_initialized():
-        n_cores, n_gpus = os.cpu_count() or 1, torch.cuda.device_count()
-    else:
-        resources = ray.cluster_resources()
-        n_cores, n_gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
-    if n_gpus:
-        n = min(wanted or n_cores, int(n_gpus / gpu_share))
-        return Room(n, max(1.0, n_cores // n), gpu_share)
-    return Room(min(wanted or n_cores, n_cores))
+    on_gpus = [node for node in nodes if node.gpus >= wish.gpu_share]
+    if not on_gpus:
+        pool = plan_pool(nodes, wish)
+        return Room(pool.size, pool.num_cpus)
+    pool = plan_pool(nodes, wish, gpus=wish.gpu_share)
+    # Trials on accelerators are fed by the cores that are there.
+    cpus = min(node.cpus // min(pool.size, node.gpus // wish.gpu_share) for node in on_gpus)
+    return Room(pool.size, max(pool.num_cpus, cpus), pool.num_gpus)
 
 
 def run_trials(

@@ -22,7 +22,8 @@ from ray.train import (
 )
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from pipelines.errors import SettingsError, TesseraError
+from cluster.resources import ANY_TEAM, TeamWish, connected_nodes, plan_team
+from pipelines.errors import TesseraError
 from pipelines.training.team import Team
 
 #: How often a team whose worker died starts again from its last checkpoint.
@@ -39,6 +40,7 @@ def run_training(
     *,
     folder: Path,
     n_workers: int = 0,
+    wish: TeamWish = ANY_TEAM,
     watch: Callable[[Path], None] | None = None,
     watch_every_s: float = 0.5,
 ) -> None:
@@ -59,6 +61,8 @@ def run_training(
     n_workers : int
         0 trains in this process, without a start of Ray; otherwise so many processes, which
         average their gradients, on a connected Ray.
+    wish : TeamWish
+        What each of those is to have, and how few of them may go on when others are lost.
     watch : callable, optional
         Called with ``folder`` now and then in this process, and once after the end.
     watch_every_s : float
@@ -66,12 +70,12 @@ def run_training(
 
     Raises
     ------
-    SettingsError
-        If the cluster has fewer cores than workers: Ray would wait for ever.
+    NoRoomError
+        If the cluster has too little for so many workers: Ray would wait for ever.
     """
     use_gpu = torch.cuda.is_available()
     if n_workers:
-        use_gpu = _check_room(n_workers)
+        use_gpu = plan_team(connected_nodes(), n_workers, wish)
     # The trainer's own setting comes too late for what it says while it is made.
     logging.getLogger("ray.train").setLevel(logging.ERROR)
     # A name of its own for every run: to an old name Ray Train hands the old checkpoint.
@@ -87,7 +91,7 @@ def run_training(
         },
         torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo"),
         scaling_config=ScalingConfig(
-            num_workers=(1, n_workers) if n_workers > 1 else n_workers,
+            num_workers=(wish.min_workers, n_workers) if n_workers > 1 else n_workers,
             use_gpu=use_gpu and n_workers > 0,
         ),
         run_config=RunConfig(
@@ -135,15 +139,6 @@ def _append(path: Path, line: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
         file.write(f"{line}\n")
-
-
-def _check_room(n_workers: int) -> bool:
-    """Tell whether every worker can have an accelerator; refuse if some would lack even a core."""
-    resources = ray.cluster_resources()
-    n_cores = int(resources.get("CPU", 0))
-    if n_workers > n_cores:
-        raise SettingsError(f"--train-workers must be at most the {n_cores} cores, got {n_workers}")
-    return int(resources.get("GPU", 0)) >= n_workers
 
 
 @contextmanager

@@ -2,12 +2,14 @@
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cluster.resources import ANY_TEAM, TeamWish
 from pipelines.classifiers.flow import predict_here, train_classifier
 from pipelines.classifiers.folds import Fold, calibrate, pick_particles
 from pipelines.classifiers.model import load_classifier
@@ -17,7 +19,9 @@ from services.progress import Progress, note
 Floats = NDArray[np.float64]
 
 
-def predict_out_of_sample(folds: Sequence[Fold], *, folder: Path, n_workers: int = 0) -> Floats:
+def predict_out_of_sample(
+    folds: Sequence[Fold], *, folder: Path, n_workers: int = 0, wish: TeamWish = ANY_TEAM
+) -> Floats:
     """Predict every particle by networks that were not trained on it.
 
     Parameters
@@ -29,6 +33,8 @@ def predict_out_of_sample(folds: Sequence[Fold], *, folder: Path, n_workers: int
         interrupted goes on after its last epoch.
     n_workers : int
         Processes that train together; 0: this one alone.
+    wish : TeamWish
+        What each of them is to have.
 
     Returns
     -------
@@ -46,7 +52,8 @@ def predict_out_of_sample(folds: Sequence[Fold], *, folder: Path, n_workers: int
             watch.skip()
         else:
             watch.begin(folder / fold.name)
-            found = _train_and_predict(fold, folder / fold.name, n_workers, watch)
+            train = partial(train_classifier, n_workers=n_workers, wish=wish, watch=watch)
+            found = _train_and_predict(fold, folder / fold.name, train)
             _keep(kept, found)
             shutil.rmtree(folder / fold.name, ignore_errors=True)
             watch.end()
@@ -55,9 +62,9 @@ def predict_out_of_sample(folds: Sequence[Fold], *, folder: Path, n_workers: int
     return mean
 
 
-def _train_and_predict(fold: Fold, folder: Path, n_workers: int, watch: "_FoldWatch") -> Floats:
+def _train_and_predict(fold: Fold, folder: Path, train: Callable[..., Path]) -> Floats:
     """Return calibrated probabilities of a fold's held-out particles."""
-    model = train_classifier(fold.plan, folder=folder, n_workers=n_workers, watch=watch)
+    model = train(fold.plan, folder=folder)
     held_out = pick_particles(fold.plan, fold.held_out)
     probs = np.empty((len(fold.held_out), len(fold.plan.classes)))
     for rows, values in predict_here(load_classifier(model), held_out.crops()):

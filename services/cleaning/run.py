@@ -45,6 +45,7 @@ def clean_and_commit(
             planned.folds,
             folder=archive.scratch / _STAGE / planned.key,
             n_workers=settings.train_workers,
+            wish=settings.team_wish,
         )
     cleaning, remarks = _judge(settings, planned, probs)
     for remark in remarks:

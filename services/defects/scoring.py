@@ -189,12 +189,12 @@ def _stream(
     if not (settings.address or settings.workers or n_patches >= STREAM_FROM_N_PATCHES):
         yield from score_here(model.folder, jobs, stride_px=stride_px)
         return
-    from cluster.resources import ActorPool, n_workers
+    from cluster.resources import connected_nodes, plan_pool
     from cluster.session import connect
     from pipelines.defects.flow import score_on_ray
 
     with connect(settings.address):
-        pool = ActorPool(n_workers(settings.workers))
+        pool = plan_pool(connected_nodes(), settings.wish)
         yield from score_on_ray(model.folder, jobs, stride_px=stride_px, pool=pool)
 
 

@@ -14,12 +14,12 @@ from services import result_versions
 from services.champions import read_champions
 from services.label_store import current_version
 from services.nightly.changes import Snapshot
-from services.settings import ArchiveSettings
+from services.settings import CLUSTER_KEYS, ArchiveSettings
 from services.trust.portions import read_trusted
 
 #: Settings that say where and how fast work is done, not what comes of it.
-_INDECISIVE = {
-    "archive", "address", "workers", "train_workers", "tracking_uri", "author", "cache_mb",
+_INDECISIVE = CLUSTER_KEYS | {
+    "archive", "tracking_uri", "author", "cache_mb",
     "core_px", "halo_px", "retry_quarantined", "check_truth", "model", "network_workers",
 }  # fmt: skip
 #: Stages of the ledger that tell of learned segmenters: fitted, and found to be the best.

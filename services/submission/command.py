@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from services.cli import VerbCommand
     from services.settings import VerbSettings
 
-#: Verbs about jobs make no jobs themselves.
-HERE_ONLY = ("submit", "jobs")
+#: Verbs about jobs and plans make none themselves.
+HERE_ONLY = ("submit", "jobs", "plan")
 #: Flags of every verb that decide nothing of its result.
 NOT_SETTINGS = ("settings", "as_json", "log_file")
 #: The system takes no longer word into a process's environment.
@@ -49,6 +49,57 @@ class Submission:
     job_id: str
 
 
+@dataclass(frozen=True)
+class CommandLine:
+    """A verb's command line, checked.
+
+    Attributes
+    ----------
+    command : VerbCommand
+        The verb.
+    names : list of str
+        The words of its name.
+    settings : VerbSettings
+        Its settings, from file and flags.
+    flags : mapping
+        Those that were given.
+    toml_path, log_file : Path or None
+        The settings file, and where to write what happens.
+    as_json : bool
+        Whether the result is wanted as JSON.
+    """
+
+    command: "VerbCommand"
+    names: list[str]
+    settings: "VerbSettings"
+    flags: dict[str, Any]
+    toml_path: Path | None
+    log_file: Path | None
+    as_json: bool
+
+
+def read_line(words: Sequence[str]) -> CommandLine:
+    """Read and check a verb's command line, and do nothing else.
+
+    Raises
+    ------
+    SettingsError, click.UsageError
+        If there is no such verb, or it would refuse these settings.
+    """
+    from services.cli import given
+
+    command, rest, names = _find_verb(words)
+    context = command.make_context(command.name, list(rest))
+    flags = context.params
+    toml_path, as_json, log_file = (flags.pop(name) for name in NOT_SETTINGS)
+    if context.get_parameter_source("log_file") is not click.core.ParameterSource.COMMANDLINE:
+        # Where the environment names one, that is for commands here.
+        log_file = None
+    flags = {name: value for name, value in given(flags).items() if value is not None}
+    settings = command.settings_type.load(command.verb, toml_path, flags)
+    return CommandLine(command, names, settings, flags, toml_path, log_file, bool(as_json))
+
+
 def read_command(words: Sequence[str], *, run_id: str | None = None) -> Submission:
     """Read and check a verb's command line.
 
@@ -64,22 +115,14 @@ def read_command(words: Sequence[str], *, run_id: str | None = None) -> Submissi
     SettingsError, click.UsageError
         If there is no such verb, or it would refuse these settings, or they carry a password.
     """
-    from services.cli import given
-
-    command, rest, names = _find_verb(words)
-    context = command.make_context(command.name, list(rest))
-    flags = context.params
-    toml_path, as_json, log_file = (flags.pop(name) for name in NOT_SETTINGS)
-    if context.get_parameter_source("log_file") is not click.core.ParameterSource.COMMANDLINE:
-        # Where the environment names one, that is for commands here.
-        log_file = None
-    flags = {name: value for name, value in given(flags).items() if value is not None}
-    settings = command.settings_type.load(command.verb, toml_path, flags)
+    line = read_line(words)
+    command, settings, toml_path = line.command, line.settings, line.toml_path
     _check_address(settings)
     toml = toml_path.read_text(encoding="utf-8") if toml_path else ""
     paths = _absolute_paths(settings)
-    more = {"as_json": as_json or None, "log_file": log_file and _from_root(log_file)}
-    sent = [*names, *_words(command, flags | paths | more)]
+    log_file = line.log_file and _from_root(line.log_file)
+    more = {"as_json": line.as_json or None, "log_file": log_file}
+    sent = [*line.names, *_words(command, line.flags | paths | more)]
     _check_sent(sent, toml, toml_path)
     meant = {
         "verb": command.verb,
@@ -107,7 +150,7 @@ def _find_verb(words: Sequence[str]) -> "tuple[VerbCommand, Sequence[str], list[
         name = words[len(names)]
         found = command.get_command(context, name)
         if found is None or (name in HERE_ONLY and not names):
-            raise SettingsError(f"VERB: there is no {name!r} that could be submitted")
+            raise SettingsError(f"VERB: there is no {name!r} that could be submitted or planned")
         names.append(name)
         command = found
     assert isinstance(command, VerbCommand)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from pipelines.errors import SettingsError
-from services.settings import VerbSettings
+from services.settings import CLUSTER, VerbSettings
 
 if TYPE_CHECKING:
     from cluster.job_server import JobServer
@@ -19,6 +19,7 @@ class JobServerSettings(VerbSettings):
         None,
         description="the cluster's dashboard, http://HOST:PORT; by default RAY_ADDRESS if it is "
         "such, else http://127.0.0.1:8265",
+        json_schema_extra={"table": CLUSTER, "key": "dashboard"},
     )
 
     def connect(self) -> "JobServer":

@@ -15,6 +15,7 @@ from pipelines.sweeps.digits import study_digits
 from pipelines.sweeps.plan import Trial
 from pipelines.sweeps.study_set import StudySet
 from services.progress import note
+from services.settings import ClusterSettings, cluster_keys
 from services.sweeping.study import study_archive
 
 if TYPE_CHECKING:
@@ -129,5 +130,6 @@ def _segment(archive: Archive, settings: "Settings") -> None:
     """Segment what is not segmented yet."""
     from services.verbs import segment
 
-    given = {"archive": archive.root, "address": settings.address, "workers": settings.workers}
+    names = cluster_keys(ClusterSettings.model_fields).values()
+    given = {"archive": archive.root} | {name: getattr(settings, name) for name in names}
     segment.perform(archive, segment.Settings.load("segment", None, given))

@@ -199,7 +199,7 @@ def _label_by_rules(
 
 
 def _stream(particles: pa.Table, rules: Sequence[Rule], settings: Settings) -> pa.Table:
-    from cluster.resources import ActorPool, n_workers
+    from cluster.resources import connected_nodes, plan_pool
     from cluster.session import connect
     from pipelines.labels.flow import label_by_rules
 
@@ -209,7 +209,7 @@ def _stream(particles: pa.Table, rules: Sequence[Rule], settings: Settings) -> p
             rules,
             combine=settings.combine,
             min_confidence=settings.min_confidence,
-            pool=ActorPool(n_workers(settings.workers)),
+            pool=plan_pool(connected_nodes(), settings.wish),
         )
 
 

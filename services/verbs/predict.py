@@ -1,5 +1,7 @@
 """``tessera predict``: calibrated class probabilities of every particle."""
 
+import json
+import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -47,14 +49,10 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
 
     wait_politely()
     import pyarrow as pa
-    import pyarrow.compute as pc
 
-    from pipelines.digests import digest_rows
-    from pipelines.errors import LabelError
-    from pipelines.ledger import DONE, Entry, append_entries, read_entries, work_key
+    from pipelines.ledger import DONE, Entry, append_entries, read_entries
     from pipelines.mosaic.ome_zarr import open_mosaic
     from pipelines.tables import read_rows
-    from services import result_versions
     from services.model_fit import check_fit
     from services.model_registry import load_model
     from services.selection import select_mosaics
@@ -64,33 +62,31 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
     model = load_model(archive, settings.model, tracking_uri=settings.tracking_uri)
     infos = [open_mosaic(archive.mosaic(name)).info for name in names]
     check_fit(archive, model, infos, force=settings.force)
-    rows = read_rows(
-        archive,
-        "particles",
-        columns=["particle_id", "mosaic", "instance", "segmentation", "centroid_y_px",
-                 "centroid_x_px", "orientation_rad"],
-        filters=[("mosaic", "in", list(names))],
-    ).sort_by("particle_id")  # fmt: skip
-    if not rows.num_rows:
-        raise LabelError(f"archive {archive.root} has no particles: run tessera segment first")
-    parts = {name: rows.filter(pc.equal(rows["mosaic"], name)) for name in names}
-    keys = {
-        name: work_key(
-            STAGE,
-            result_versions.PREDICT,
-            digest_rows(part, part.column_names),
-            model.config["weights_digest"],
-            [name, model.uri],
-        )
-        for name, part in parts.items()
-    }
+    parts, keys = plan_particles(archive, model, names)
     done = read_entries(archive, STAGE, status=DONE)
     new = [name for name in names if keys[name] not in done]
+    started = time.monotonic()
+    n_workers = 1
     if new:
-        _classify(archive, settings, model, pa.concat_tables(parts[name] for name in new), new)
+        rows = pa.concat_tables(parts[name] for name in new)
+        n_workers = _classify(archive, settings, model, rows, new)
+    # A worker's seconds, by particles, for plans of later work.
+    per_particle_s = n_workers * (time.monotonic() - started)
+    per_particle_s /= max(1, sum(parts[name].num_rows for name in new))
     append_entries(
         archive,
-        [Entry(keys[name], STAGE, name, model.uri, code_version=code_version()) for name in new],
+        [
+            Entry(
+                keys[name],
+                STAGE,
+                name,
+                model.uri,
+                seconds=per_particle_s * parts[name].num_rows,
+                result=json.dumps({"particles": parts[name].num_rows}),
+                code_version=code_version(),
+            )
+            for name in new
+        ],
     )
     said = read_rows(
         archive,
@@ -111,14 +107,67 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
     )
 
 
+def plan_particles(
+    archive: Archive, model: "RegisteredModel", names: Sequence[str]
+) -> "tuple[dict[str, pa.Table], dict[str, str]]":
+    """Return the particles of each mosaic, and the key of its predictions in the ledger.
+
+    Raises
+    ------
+    LabelError
+        If there are no particles.
+    """
+    import pyarrow.compute as pc
+
+    from pipelines.digests import digest_rows
+    from pipelines.errors import LabelError
+    from pipelines.ledger import work_key
+    from pipelines.tables import read_rows
+    from services import result_versions
+
+    rows = read_rows(
+        archive,
+        "particles",
+        columns=["particle_id", "mosaic", "instance", "segmentation", "centroid_y_px",
+                 "centroid_x_px", "orientation_rad"],
+        filters=[("mosaic", "in", list(names))],
+    ).sort_by("particle_id")  # fmt: skip
+    if not rows.num_rows:
+        raise LabelError(f"archive {archive.root} has no particles: run tessera segment first")
+    parts = {name: rows.filter(pc.equal(rows["mosaic"], name)) for name in names}
+    keys = {
+        name: work_key(
+            STAGE,
+            result_versions.PREDICT,
+            digest_rows(part, part.column_names),
+            model.config["weights_digest"],
+            [name, model.uri],
+        )
+        for name, part in parts.items()
+    }
+    return parts, keys
+
+
+def wants_ray(settings: Settings, n_particles: int) -> bool:
+    """Tell whether actors classify, and not this process."""
+    asked = bool(settings.address or settings.workers)
+    return (asked and n_particles > 0) or n_particles >= STREAM_FROM_N_PARTICLES
+
+
 def _classify(
     archive: Archive,
     settings: Settings,
     model: "RegisteredModel",
     rows: "pa.Table",
     names: Sequence[str],
-) -> None:
-    """Predict, and replace what the same model said of these mosaics before."""
+) -> int:
+    """Predict, and replace what the same model said of these mosaics before.
+
+    Returns
+    -------
+    n_workers : int
+        How many worked on it.
+    """
     import numpy as np
 
     from pipelines.classifiers.flow import predict_here
@@ -136,13 +185,15 @@ def _classify(
     )
     progress = Progress("predict", rows.num_rows, unit="particles")
     probabilities = np.zeros((rows.num_rows, len(classifier.classes)))
-    wants_ray = bool(settings.address or settings.workers)
-    if (wants_ray and rows.num_rows) or rows.num_rows >= STREAM_FROM_N_PARTICLES:
+    n_workers = 1
+    if wants_ray(settings, rows.num_rows):
+        from cluster.resources import connected_nodes
         from cluster.session import connect
         from pipelines.classifiers.flow import classifier_pool, predict_on_ray
 
         with connect(settings.address):
-            pool = classifier_pool(settings.workers)
+            pool = classifier_pool(connected_nodes(), settings.wish)
+            n_workers = pool.size
             for where, found in predict_on_ray(model.folder, crops, pool=pool):
                 probabilities[where] = found
                 progress.advance(len(where))
@@ -173,3 +224,4 @@ def _classify(
         table,
         where=f"model_uri = '{uri}' AND mosaic IN ({quoted})",
     )
+    return n_workers

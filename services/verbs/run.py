@@ -61,6 +61,20 @@ class Settings(JobSettings):
 
 def execute(settings: Settings) -> Outcome:
     """Run the main job on an archive, which is made if it is not there."""
+    check_sources(settings)
+    archive = create_archive(settings.archive)
+    with hold(archive):
+        return perform(archive, settings)
+
+
+def check_sources(settings: Settings) -> None:
+    """Refuse a wrong path before an archive is made.
+
+    Raises
+    ------
+    SettingsError
+        If there is nothing to work on.
+    """
     check_reachable(settings.archive)
     if not settings.sources and not settings.archive.exists():
         raise SettingsError("SOURCE: at least one image or folder is needed for a new archive")
@@ -68,11 +82,7 @@ def execute(settings: Settings) -> Outcome:
         from pipelines.mosaic.ingest_plan import find_truth_maps
         from pipelines.mosaic.sources import find_sources
 
-        # Refuse a wrong path before an archive is made.
         find_truth_maps(settings.truth, find_sources(settings.sources))
-    archive = create_archive(settings.archive)
-    with hold(archive):
-        return perform(archive, settings)
 
 
 def perform(archive: Archive, settings: Settings) -> Outcome:

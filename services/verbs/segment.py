@@ -105,11 +105,11 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
     from services.trust.entry import carry_trusted
 
     names = [name for name in archive.mosaic_names() if fnmatchcase(name, settings.mosaic)]
-    methods = _resolve(archive, settings, names)
+    methods = resolve_methods(archive, settings, names)
     if not names:
         raise ArchiveError(f"archive {archive.root} holds no mosaic to segment")
     # All is planned, and refused, before anything begins.
-    plans = [_plan(archive, settings, method, chosen) for method, chosen in methods.items()]
+    plans = [plan_mosaics(archive, settings, method, chosen) for method, chosen in methods.items()]
     entries, workers = _segment(archive, settings, plans)
     results = [json.loads(entry.result) for entry in entries]
     n_tiles, n_left = (sum(getattr(p, key) for p in plans) for key in ("n_tiles", "n_tiles_left"))
@@ -137,10 +137,26 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
     )
 
 
-def _resolve(
-    archive: Archive, settings: Settings, names: Sequence[str]
+def resolve_methods(
+    archive: Archive, settings: Settings, names: Sequence[str], *, mosaics: Archive | None = None
 ) -> "dict[Resolved, list[str]]":
     """Find the method of every mosaic, and say what was chosen.
+
+    Parameters
+    ----------
+    archive : Archive
+        Whose registry is asked for learned methods.
+    settings : Settings
+        The verb's settings.
+    names : sequence of str
+        The mosaics.
+    mosaics : Archive, optional
+        The archive that has them, if it is another.
+
+    Returns
+    -------
+    methods : dict
+        Names of mosaics by method.
 
     Raises
     ------
@@ -160,7 +176,7 @@ def _resolve(
     methods, choices = resolve_all(
         archive,
         method,
-        [open_mosaic(archive.mosaic(name)).info for name in names],
+        [open_mosaic((mosaics or archive).mosaic(name)).info for name in names],
         object_px=settings.object_px,
         force=settings.force,
         tracking_uri=settings.tracking_uri,
@@ -175,9 +191,10 @@ def _resolve(
     return methods
 
 
-def _plan(
+def plan_mosaics(
     archive: Archive, settings: Settings, method: "Resolved", names: Sequence[str]
 ) -> "SegmentationPlan":
+    """Plan the segmentation of mosaics by one method."""
     from dataclasses import replace
 
     from pipelines.segmentation.plan import plan_segmentation
@@ -205,21 +222,22 @@ def _segment(
     if not to_do:
         # Ray is neither started nor imported where there is nothing to do.
         return entries, 0
-    from cluster.resources import n_workers
+    from cluster.resources import connected_nodes
     from cluster.session import connect
     from pipelines.segmentation.commits import Provenance
     from pipelines.segmentation.flow import plan_pools, segment_mosaics
 
     with connect(settings.address):
-        workers = n_workers(settings.workers)
+        nodes = connected_nodes()
+        pools = [plan_pools(plan, nodes, settings.wish, settings.network_workers) for plan in to_do]
+        workers = max(pool.size for pool, _ in pools)
         progress = Progress("segment", sum(plan.n_tiles_left for plan in to_do))
 
         def on_tile(tile: "EndedTile") -> None:
             event_log.tile_ended("segment", tile)
             progress.advance()
 
-        for plan in to_do:
-            pool, network_pool = plan_pools(plan, workers, settings.network_workers)
+        for plan, (pool, network_pool) in zip(to_do, pools, strict=True):
             entries += segment_mosaics(
                 archive,
                 plan,

@@ -31,7 +31,7 @@ class Settings(JobServerSettings):
     command: tuple[str, ...] = Field(
         (),
         description="the verb and its flags, after --",
-        json_schema_extra={"argument": True, "metavar": "-- VERB"},
+        json_schema_extra={"argument": True, "metavar": "-- VERB", "command_line": True},
     )
     run_id: str | None = Field(
         None, description="name of this run, to run the same command once more"

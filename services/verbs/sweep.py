@@ -11,7 +11,7 @@ from pipelines.archive import Archive, create_archive
 from services.lock import hold
 from services.outcome import Outcome
 from services.progress import Progress, note
-from services.settings import ClusterSettings
+from services.settings import IN_CLUSTER_TABLE, ClusterSettings
 
 if TYPE_CHECKING:
     from pipelines.sweeps.plan import SweepPlan
@@ -39,10 +39,10 @@ class Settings(ClusterSettings):
     epochs: int | None = Field(None, ge=1, description="instead of its passes over the particles")
     data: Path | None = Field(None, description="folder of the MNIST files, for digits")
     trials_at_once: int | None = Field(
-        None, ge=1, description="trials side by side; one per core or accelerator by default"
-    )
-    gpu_share: float = Field(
-        1.0, gt=0, le=1, description="share of an accelerator that a trial takes, if there is one"
+        None,
+        ge=1,
+        description="trials side by side; one per core or accelerator by default",
+        json_schema_extra=IN_CLUSTER_TABLE,
     )
     scheduler: Literal["none", "asha"] = Field(
         "none", description="asha stops what falls behind: then budgets are not equal"
@@ -85,8 +85,14 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
 
 
 def _sweep(archive: Archive, settings: Settings) -> Outcome:
+    from dataclasses import replace
+
+    import ray
+    from torch.cuda import device_count
+
+    from cluster.resources import connected_nodes, this_machine
     from pipelines.errors import SettingsError
-    from pipelines.sweeps.flow import count_room, read_result, run_trials
+    from pipelines.sweeps.flow import plan_room, read_result, run_trials
     from pipelines.sweeps.plan import plan_trials
     from services.report.blocks import count
     from services.report.sweep import write_sweep_report
@@ -101,7 +107,9 @@ def _sweep(archive: Archive, settings: Settings) -> Outcome:
     left = [trials[key] for key in trials if key in new]
     n_done = len(trials) - len(left)
     with _connect_if(bool(left) and not settings.dry_run, settings.address):
-        room = count_room(settings.trials_at_once or settings.workers, settings.gpu_share)
+        nodes = connected_nodes() if ray.is_initialized() else this_machine(device_count())
+        wish = replace(settings.wish, workers=settings.trials_at_once or settings.workers)
+        room = plan_room(nodes, wish)
         seconds = estimate_seconds(study, left) / room.n_at_once
         note(
             f"{preset.title}: {count(len(plan.variants), 'method')} x "

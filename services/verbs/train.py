@@ -2,8 +2,10 @@
 
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +18,12 @@ from services.outcome import Outcome
 from services.progress import Progress, note
 
 if TYPE_CHECKING:
-    from pipelines.classifiers.plan import TrainPlan
     from services.tracking import TrackedRun
     from services.train_plan import Planned
 
 STAGE = "train"
+#: What the ledger keeps of how much was trained, for plans of later trainings.
+PASSES = "passes"
 
 
 class Settings(LearningSettings):
@@ -55,6 +58,14 @@ class Settings(LearningSettings):
         return 0.0 if self.hold_out else 0.1
 
 
+@dataclass(frozen=True)
+class Effort:
+    """What a training took: its seconds, and the images that went through a network meanwhile."""
+
+    seconds: float
+    passes: float
+
+
 def execute(settings: Settings) -> Outcome:
     """Train on an archive."""
     archive = open_archive(settings.archive)
@@ -64,7 +75,6 @@ def execute(settings: Settings) -> Outcome:
 
 def perform(archive: Archive, settings: Settings) -> Outcome:
     """Train, test and register, inside the caller's lock and Ray session if there are."""
-    from pipelines.digests import digest_json
     from pipelines.ledger import DONE, Entry, append_entries, read_entries
     from services import tracking
     from services.threads import wait_politely
@@ -74,11 +84,13 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
 
     # MLflow takes seconds to import: meanwhile the tables are read.
     tracking.warm()
-    planned = _plan(archive, settings)
-    key = digest_json([planned.key, settings.name, settings.tracking_uri])
+    planned = plan_model(archive, settings)
+    key = model_key(planned, settings)
     if done := read_entries(archive, STAGE, status=DONE).get(key):
         note("this model is there already: nothing it is made from has changed")
-        return Outcome("trained", {**json.loads(done.result), "unchanged": True})
+        values = json.loads(done.result)
+        values.pop(PASSES, None)
+        return Outcome("trained", {**values, "unchanged": True})
     folder = archive.scratch / STAGE / key
     with tracking.track_run(
         archive,
@@ -86,8 +98,8 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
         settings.model_dump(mode="json"),
         tracking_uri=settings.tracking_uri,
     ) as run:
-        values = _train_and_register(archive, settings, planned, folder, run, key)
-    result = json.dumps(values)
+        values, effort = _train_and_register(archive, settings, planned, folder, run, key)
+    result = json.dumps({**values, PASSES: effort.passes})
     append_entries(
         archive,
         [
@@ -97,6 +109,7 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
                 mosaic="",
                 unit=f"{settings.name}/{values['version']}",
                 result=result,
+                seconds=effort.seconds,
                 settings=settings.model_dump_json(),
                 code_version=code_version(),
                 run_id=run.run_id,
@@ -107,14 +120,31 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
     return Outcome("trained", values)
 
 
-def _plan(archive: Archive, settings: Settings) -> "Planned":
-    """Plan the training, beginning from a model where one is named."""
+def model_key(planned: "Planned", settings: Settings) -> str:
+    """Return the key of a model in the ledger."""
+    from pipelines.digests import digest_json
+
+    return digest_json([planned.key, settings.name, settings.tracking_uri])
+
+
+def plan_model(archive: Archive, settings: Settings, *, models: Archive | None = None) -> "Planned":
+    """Plan the training, beginning from a model where one is named.
+
+    Parameters
+    ----------
+    archive : Archive
+        The archive.
+    settings : Settings
+        The verb's settings.
+    models : Archive, optional
+        The archive whose registry is asked, if it is another.
+    """
     from services.model_registry import load_model
     from services.train_plan import begin_from, plan_training
 
     if settings.start is None:
         return plan_training(archive, settings)
-    model = load_model(archive, settings.start, tracking_uri=settings.tracking_uri)
+    model = load_model(models or archive, settings.start, tracking_uri=settings.tracking_uri)
     if settings.field_nm is None and settings.field_px is None:
         # What the weights learnt to see is seen at the scale that they learnt it at.
         view = model.config["view"]
@@ -130,11 +160,13 @@ def _train_and_register(
     folder: Path,
     run: "TrackedRun",
     key: str,
-) -> dict[str, Any]:
-    """Do the work of a run; return what is worth telling."""
+) -> tuple[dict[str, Any], "Effort"]:
+    """Do the work of a run; return what is worth telling, and how much it was."""
+    from pipelines.classifiers.amount import count_epochs, count_passes
     from pipelines.classifiers.fit import HISTORY_FILE
     from pipelines.classifiers.flow import train_classifier
     from pipelines.training.attempts import n_redone
+    from pipelines.training.checkpoint import n_epochs_done
     from pipelines.training.splits import TRAIN
     from services.model_registry import register_model
     from services.model_score import known_failures, log_figures, score_model
@@ -148,9 +180,18 @@ def _train_and_register(
         source=f"tables/labels@{planned.data.version.version}",
         context="training",
     )
+    n_before = n_epochs_done(folder)
     with _ray_if(settings.train_workers, settings.address):
-        watch = EpochWatch(folder, _count_epochs(plan))
-        model = train_classifier(plan, folder=folder, n_workers=settings.train_workers, watch=watch)
+        started = time.monotonic()
+        watch = EpochWatch(folder, count_epochs(plan))
+        model = train_classifier(
+            plan,
+            folder=folder,
+            n_workers=settings.train_workers,
+            wish=settings.team_wish,
+            watch=watch,
+        )
+        seconds = time.monotonic() - started
     history = json.loads((folder / HISTORY_FILE).read_text(encoding="utf-8"))
     run.history(history)
     score = score_model(planned, model)
@@ -168,7 +209,7 @@ def _train_and_register(
         },
         key=key,
     )
-    return {
+    values = {
         "method": settings.method,
         "run": run.run_id,
         "model": settings.name,
@@ -180,14 +221,7 @@ def _train_and_register(
         "select_accuracy": history[-1]["select_accuracy"],
         **score.headline(),
     }
-
-
-def _count_epochs(plan: "TrainPlan") -> int:
-    """Count the passes of all phases."""
-    from pipelines.classifiers.methods import method_type
-
-    phases = method_type(plan.method).phases(plan.loop.n_epochs, plan.method_options)
-    return sum(phase.n_epochs for phase in phases)
+    return values, Effort(seconds, count_passes(plan, len(history) - n_before))
 
 
 def _card(settings: Settings, planned: "Planned") -> dict[str, Any]:

@@ -33,6 +33,8 @@ hold_out = ["reference", "later"]
 epochs = 6
 input_px = 24
 learning_rate = 0.01
+
+[cluster]
 workers = 1
 
 [relabel]

@@ -87,6 +87,14 @@ def test_the_scarcest_resource_decides(cluster):
     assert pool.size == 1
 
 
+def test_memory_counts_like_cores(cluster):
+    cluster["memory"] = 3e9
+
+    (pool,) = fit((ActorPool(6, memory_bytes=10**9),))
+
+    assert pool.size == 3
+
+
 class Rows:
     """A stream of which only the context matters."""
 

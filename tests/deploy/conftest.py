@@ -77,6 +77,13 @@ def check_tessera(words: list[str]) -> None:
         words = words[1:]
         command = command.get_command(click.Context(command), words[0])
         assert command is not None, f"tessera {words}"
+    if not command.context_settings.get("allow_interspersed_args", True):
+        # A verb's command line follows, with flags of its own: after --, or after the last flag.
+        ends = [i for i, word in enumerate(words) if word == "--"]
+        ends = ends or [i - 1 for i, word in enumerate(words) if i and word in cli.VERBS]
+        if ends:
+            check_tessera(words[ends[0] + 1 :])
+            words = words[: ends[0] + 1]
     check_flags(command, words[1:])
 
 

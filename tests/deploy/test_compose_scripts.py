@@ -20,7 +20,7 @@ FAKE_SLEEP = """#!/bin/sh
 echo $(($(cat "$CLOCK") + $1)) > "$CLOCK"
 """
 #: Notes the time and the arguments; the second night ends the script.
-FAKE_RAY = """#!/bin/sh
+FAKE_TESSERA = """#!/bin/sh
 echo "$(cat "$CLOCK") $*" >> "$NOTES"
 if [ "$(wc -l < "$NOTES")" -ge 2 ]; then kill $PPID; fi
 exit 1
@@ -32,7 +32,7 @@ def nights(tmp_path, deploy):
     """Run two nights from a given moment; return what was submitted, and when."""
     tools = tmp_path / "bin"
     tools.mkdir()
-    for name, text in (("date", FAKE_DATE), ("sleep", FAKE_SLEEP), ("ray", FAKE_RAY)):
+    for name, text in (("date", FAKE_DATE), ("sleep", FAKE_SLEEP), ("tessera", FAKE_TESSERA)):
         (tools / name).write_text(text)
         (tools / name).chmod(0o755)
     clock, notes = tmp_path / "clock", tmp_path / "notes"
@@ -80,19 +80,16 @@ def test_nights_come_at_the_slots_that_tessera_status_tells(nights, now, at, zon
 
 
 def test_a_night_is_a_job_of_its_own_name_and_a_failure_does_not_end_the_nights(nights, commands):
-    from ray.dashboard.modules.job.cli import submit
-
     now = datetime(2026, 11, 25, 22, 0, tzinfo=UTC)
 
     (_, first), (_, second) = nights(now, "04:00", "Europe/Berlin")
 
-    ray, _, verb = first.partition(" -- ")
-    words = commands.split(ray)
-    assert words[:2] == ["job", "submit"]
-    commands.check_flags(submit, words[2:])
-    assert words[-1] == "relabel-2026-11-26"
-    program, *words = commands.split(verb)
-    assert program == "tessera"
+    submit, _, verb = first.partition(" -- ")
+    words = commands.split(submit)
+    assert words[0] == "submit"
+    commands.check_tessera(words)
+    assert words[-1] == "2026-11-26"
+    words = commands.split(verb)
     commands.check_tessera(words)
     assert words[-1] == "2026-11-26"
     assert second.endswith("--run-id 2026-11-27")

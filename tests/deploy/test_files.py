@@ -57,7 +57,7 @@ def test_the_token_is_never_turned_off(path):
 
 def test_whatever_starts_or_joins_a_ray_turns_the_token_on():
     starts = re.compile(
-        r"ray (start|symmetric-run|job submit) -|rayClusterSpec|headGroupSpec|relabel"
+        r"ray (start|symmetric-run) -|tessera submit|rayClusterSpec|headGroupSpec|relabel"
     )
     silent = [
         path.name
@@ -68,3 +68,10 @@ def test_whatever_starts_or_joins_a_ray_turns_the_token_on():
     ]
 
     assert silent == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(DEPLOY)))
+def test_jobs_are_submitted_by_tessera_which_checks_settings_and_runs_nothing_twice(path):
+    text = " ".join(path.read_text(encoding="utf-8").split())
+
+    assert "ray job submit" not in text

@@ -211,7 +211,7 @@ def test_the_night_is_the_one_that_tessera_schedule_prints(kubernetes):
     )
     assert nightly["metadata"]["name"] == printed["metadata"]["name"] == job_name("archive")
     script = " ".join(find(nightly, "command")[0][-1].replace("$$(", "$(").split())
-    command = relabel_command(["tessera"], archive, schedule)
+    command = relabel_command([], archive, schedule)
     run_id = re.search(r'"\$\(.*\)"', command)[0]
     assert f"night={run_id} && " in script
     assert f" -- {command.replace(run_id, chr(34) + '$night' + chr(34))}" in script
@@ -220,17 +220,15 @@ def test_the_night_is_the_one_that_tessera_schedule_prints(kubernetes):
 def test_the_night_is_submitted_with_flags_that_exist_to_the_head_of_the_cluster(
     kubernetes, commands
 ):
-    from ray.dashboard.modules.job.cli import submit
-
     (nightly,) = kubernetes["nightly.yaml"]
     (cluster,) = kubernetes["raycluster.yaml"]
     script = find(nightly, "command")[0][-1]
 
-    ray, _, verb = script.partition("exec ")[2].partition(" -- ")
-    words = commands.split(ray)
-    assert words[:3] == ["ray", "job", "submit"]
-    commands.check_flags(submit, words[3:])
-    commands.check_tessera(commands.split(verb)[1:])
+    submit, _, verb = script.partition("exec ")[2].partition(" -- ")
+    words = commands.split(submit)
+    assert words[:2] == ["tessera", "submit"]
+    commands.check_tessera(words[1:])
+    commands.check_tessera(commands.split(verb))
     (env,) = find(nightly, "env")
     addresses = {entry["name"]: entry.get("value") for entry in env}
     # KubeRay names the head's service so.
@@ -238,18 +236,34 @@ def test_the_night_is_submitted_with_flags_that_exist_to_the_head_of_the_cluster
     assert addresses["RAY_API_SERVER_ADDRESS"] == service
 
 
+def test_the_submitter_can_read_the_settings_that_it_sends_and_write_nothing(kubernetes, commands):
+    (nightly,) = kubernetes["nightly.yaml"]
+    words = commands.split(find(nightly, "command")[0][-1])
+    settings = words[words.index("--settings") + 1]
+
+    (mounts,) = find(nightly, "volumeMounts")
+    (volumes,) = find(nightly, "volumes")
+    claims = {doc["metadata"]["name"] for doc in kubernetes["storage.yaml"]}
+
+    (mount,) = [m for m in mounts if settings.startswith(f"{m['mountPath']}/")]
+    assert mount["readOnly"]
+    (volume,) = [v for v in volumes if v["name"] == mount["name"]]
+    assert volume["persistentVolumeClaim"]["claimName"] in claims
+
+
 def test_the_nights_script_runs_as_a_shell_reads_it(kubernetes, tmp_path):
     (nightly,) = kubernetes["nightly.yaml"]
     shell, flag, script = find(nightly, "command")[0]
-    (tmp_path / "ray").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
-    (tmp_path / "ray").chmod(0o755)
+    (tmp_path / "tessera").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    (tmp_path / "tessera").chmod(0o755)
 
     said = subprocess.run(
         [shell, flag, script.replace("$$(", "$(")],
-        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "HOSTNAME": "pod-x1"},
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
         capture_output=True, text=True, check=True,
     ).stdout.splitlines()  # fmt: skip
 
-    assert re.fullmatch(r"relabel-20\d\d-\d\d-\d\d-pod-x1", said[said.index("--submission-id") + 1])
+    assert said[0] == "submit"
     assert said[-2] == "--run-id"
-    assert said[said.index("--submission-id") + 1].startswith(f"relabel-{said[-1]}-")
+    assert re.fullmatch(r"20\d\d-\d\d-\d\d", said[-1])
+    assert said[said.index("--run-id") + 1] == said[-1]

@@ -1,10 +1,13 @@
 from pathlib import Path
 
+import click
 import pytest
 from pydantic import Field
 
+from cluster.resources import Wish
 from pipelines.errors import SettingsError
-from services.settings import ArchiveSettings, ClusterSettings
+from services.cli import tessera
+from services.settings import CLUSTER_KEYS, ArchiveSettings, ClusterSettings, cluster_keys
 
 
 class Settings(ClusterSettings):
@@ -109,6 +112,53 @@ def test_a_file_that_is_not_there_is_refused(tmp_path):
         load(tmp_path / "none.toml", archive="a")
     with pytest.raises(SettingsError, match="cannot be read: Is a directory"):
         load(tmp_path, archive="a")
+
+
+def test_what_a_cluster_is_asked_for_stands_in_one_table_for_all_verbs(toml):
+    path = toml(
+        "archive = 'a'\n[cluster]\naddress = 'head:6379'\nworkers = 8\ntrain_workers = 4\n"
+        "memory_per_worker_mb = 900\nprice_per_core_hour = 0.04\n"
+    )
+
+    settings = load(path, workers=3)
+
+    # A flag wins, and what only verbs that train know is theirs.
+    assert (settings.address, settings.workers) == ("head:6379", 3)
+    assert settings.wish == Wish(workers=3, memory_bytes=900_000_000)
+    assert settings.price_per_core_hour == 0.04
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[cluster]\nworker = 3", r"\[cluster\] does not know worker$"),
+        ("workers = 3", r"workers belongs into \[cluster\]$"),
+        ("[segment]\nworkers = 3", r"workers belongs into \[cluster\]$"),
+        ("cluster = 3", "cluster must be a table, got 3$"),
+        ("[cluster]\ncores_per_worker = 0", ": cores_per_worker: .*, got 0$"),
+    ],
+)
+def test_the_clusters_table_is_the_only_place_for_what_belongs_there(toml, text, message):
+    with pytest.raises(SettingsError, match=rf"s\.toml.*{message}"):
+        load(toml(text), archive="a")
+
+
+def test_every_key_of_the_clusters_table_is_some_verbs():
+    settings = [command.settings_type for command in verb_commands()]
+
+    known = {key for each in settings for key in cluster_keys(each.model_fields)}
+
+    assert known == CLUSTER_KEYS
+
+
+def verb_commands(group=tessera, context=None):
+    context = click.Context(group, parent=context)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if isinstance(command, click.Group):
+            yield from verb_commands(command, context)
+        else:
+            yield command
 
 
 def test_settings_cannot_be_changed():

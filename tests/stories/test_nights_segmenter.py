@@ -28,6 +28,8 @@ SETTINGS = """
 assume = "right"
 epochs = 1
 input_px = 24
+
+[cluster]
 workers = 1
 
 [relabel]

@@ -11,7 +11,7 @@ from pipelines.archive import Archive, open_archive
 from services.lock import hold
 from services.outcome import Outcome
 from services.progress import Progress, note
-from services.settings import ClusterSettings
+from services.settings import CLUSTER_KEYS, TeamSettings
 
 if TYPE_CHECKING:
     from pipelines.segmenter.plan import FitPlan
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 STAGE = "segmenter-fit"
 
 
-class Settings(ClusterSettings):
+class Settings(TeamSettings):
     """Fit a segmenter for images on which thresholds fail, and register it as NAME@candidate.
 
     It learns from masks that somebody drew (--truth DIR with images and labels, segmaps or masks
@@ -80,7 +80,6 @@ class Settings(ClusterSettings):
     held_out_share: float = Field(
         0.2, ge=0, lt=1, description="share of the drawn images that is only judged on"
     )
-    train_workers: int = Field(0, ge=0, description="processes to fit on; 0 is this one alone")
     tracking_uri: str | None = Field(
         None, description="MLflow server; by default a database in the archive"
     )
@@ -155,7 +154,7 @@ def perform(archive: Archive, settings: Settings) -> Outcome:
 
 def _deciding(settings: Settings) -> dict[str, Any]:
     """Return the settings that decide the model and where it is registered."""
-    others = {"archive", "address", "workers", "train_workers", "truth", "mosaic", "start"}
+    others = {"archive", *CLUSTER_KEYS, "truth", "mosaic", "start"}
     return settings.model_dump(mode="json", exclude=others)
 
 
@@ -228,6 +227,7 @@ def _fit_and_register(
             plan,
             folder / "fit",
             n_workers=settings.train_workers,
+            wish=settings.team_wish,
             report=lambda _: progress.advance(),
         )
     card = make_card(settings.model_dump(mode="json"), plan, sources, result, start)

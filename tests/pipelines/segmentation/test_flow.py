@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from cluster.resources import ActorPool
+from cluster.resources import ActorPool, Node, Wish
 from pipelines.ledger import QUARANTINED, read_entries
 from pipelines.segmentation import flow
 from pipelines.segmentation.flow import segment_mosaics
@@ -117,16 +117,34 @@ class Batch:
 def test_processors_and_accelerators_are_shared_out(
     monkeypatch, is_batch, n_gpus, n_workers, n_network, expected
 ):
-    import ray
-
-    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": n_workers, "GPU": n_gpus})
     monkeypatch.setattr(flow, "load_method", lambda name: Batch() if is_batch else object())
-    plan = SimpleNamespace(settings=SimpleNamespace(method="m"))
+    plan = SimpleNamespace(settings=SimpleNamespace(method="m"), mosaics=())
+    # A share that leaves room for as many as somebody wants.
+    share = min(1.0, n_gpus / (n_network or n_gpus)) if n_gpus and n_network != 0 else 1.0
 
-    pool, network = flow.plan_pools(plan, n_workers, n_network)
+    nodes, wish = [Node(n_workers, n_gpus)], Wish(gpu_share=share)
+    pool, network = flow.plan_pools(plan, nodes, wish, n_network)
 
     found = network and (network.size, network.num_cpus, network.num_gpus)
     assert (pool.size, pool.num_cpus, found) == expected
+
+
+def test_an_accelerator_that_is_shared_has_an_actor_for_each_share(monkeypatch):
+    monkeypatch.setattr(flow, "load_method", lambda name: Batch())
+    plan = SimpleNamespace(settings=SimpleNamespace(method="m"), mosaics=())
+
+    _, network = flow.plan_pools(plan, [Node(8, 2)], Wish(gpu_share=0.5))
+
+    assert (network.size, network.num_gpus) == (4, 0.5)
+
+
+def test_there_is_no_second_pool_where_memory_is_short(monkeypatch):
+    monkeypatch.setattr(flow, "load_method", lambda name: Batch())
+    plan = SimpleNamespace(settings=SimpleNamespace(method="m"), mosaics=())
+
+    pool, network = flow.plan_pools(plan, [Node(8, 2, 500e6)], Wish())
+
+    assert (pool.size, network) == (1, None)
 
 
 def test_two_pools_write_the_same_bytes_as_one(embedded_ray, archive, tmp_path, here):

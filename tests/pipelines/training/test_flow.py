@@ -9,6 +9,7 @@ import pytest
 from ray.train import WorkerGroupError
 from ray.train.torch import TorchTrainer
 
+from cluster.resources import Node, NoRoomError
 from pipelines.errors import ModelError, SettingsError
 from pipelines.training import flow
 from pipelines.training.flow import run_training
@@ -172,19 +173,10 @@ def test_what_no_worker_can_explain_arrives_whole(tmp_path, monkeypatch):
 
 
 def test_more_workers_than_cores_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(flow.ray, "cluster_resources", lambda: {"CPU": 2.0})
+    monkeypatch.setattr(flow, "connected_nodes", lambda: [Node(2)])
 
-    with pytest.raises(SettingsError, match="--train-workers must be at most the 2 cores, got 3"):
+    with pytest.raises(NoRoomError, match="--train-workers must be at most the 2 cores, got 3"):
         run_training(lambda plan, folder, team: None, None, folder=tmp_path, n_workers=3)
-
-
-@pytest.mark.parametrize(
-    ("gpus", "uses"), [({}, False), ({"GPU": 1.0}, False), ({"GPU": 2.0}, True)]
-)
-def test_accelerators_are_used_where_every_worker_can_have_one(monkeypatch, gpus, uses):
-    monkeypatch.setattr(flow.ray, "cluster_resources", lambda: {"CPU": 4.0, **gpus})
-
-    assert flow._check_room(2) is uses
 
 
 def test_after_training_an_interrupt_is_what_it_was_before(tmp_path, monkeypatch):
