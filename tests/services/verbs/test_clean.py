@@ -67,7 +67,7 @@ def quick_folds(monkeypatch):
     def track_nothing(*_, **__):
         yield Mock(spec=tracking.TrackedRun, run_id="r")
 
-    def say(fold, folder, n_workers, watch):
+    def say(fold, folder, train):
         trained.append(fold.name)
         ids = fold.plan.particles.particle_ids[fold.held_out]
         true = {particle_id("m", i + 1): hand == "right" for i, hand in enumerate(HANDS)}
@@ -243,7 +243,7 @@ def test_labels_of_one_hand_are_judged_by_their_mirror_images(
 ):
     left = {particle_id("synthesis", i) for i in (58, 59, 60)}
 
-    def say(fold, folder, n_workers, watch):
+    def say(fold, folder, train):
         ids = fold.plan.particles.particle_ids[fold.held_out]
         prob = np.where([i in left for i in ids.tolist()], 0.1, 0.9)
         return np.stack([1 - prob, prob], axis=1)
