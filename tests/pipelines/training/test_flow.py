@@ -137,7 +137,7 @@ def test_a_team_may_shrink_to_one_worker(tmp_path, monkeypatch, n_workers, asked
         return real(**settings)
 
     monkeypatch.setattr(flow, "ScalingConfig", record)
-    monkeypatch.setattr(flow.ray, "cluster_resources", lambda: {"CPU": 4.0})
+    monkeypatch.setattr(flow, "connected_nodes", lambda: [Node(4)])
     monkeypatch.setattr(TorchTrainer, "fit", lambda _: None)
     run_training(lambda plan, folder, team: None, None, folder=tmp_path, n_workers=n_workers)
 
