@@ -56,6 +56,17 @@ def test_no_driver_is_served_without_the_right_token(nodes, drill, archive, tess
     assert drill.n_done(archive) == 0
 
 
+def test_rays_client_takes_the_token_and_is_refused_for_what_it_cannot_do(
+    nodes, drill, archive, tessera
+):
+    refused = tessera(*drill.command(archive), "--address", nodes.client, **nodes.environment())
+
+    assert (refused.returncode, refused.stdout) == (2, "")
+    (line,) = refused.stderr.splitlines()
+    assert line.startswith(f"tessera: {nodes.client} is Ray's client, and Ray Data does not work")
+    assert drill.n_done(archive) == 0
+
+
 def test_a_driver_with_the_right_token_works_from_outside_the_jobs(nodes, drill, archive, tessera):
     done = tessera(*drill.command(archive), "--address", nodes.head, **nodes.environment())
 

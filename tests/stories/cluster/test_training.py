@@ -1,6 +1,7 @@
-"""Training on nodes that die: the model of an undisturbed run."""
+"""Training and sweeping on nodes that die: the model, and the table, of an undisturbed run."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 from pipelines.archive import Archive
 from pipelines.classifiers.flow import predict_here
 from pipelines.classifiers.model import load_classifier
+from pipelines.tables import read_rows
 from pipelines.training.checkpoint import n_epochs_done, read_model
 from services.train_plan import plan_training
 from services.verbs.train import Settings
@@ -18,7 +20,7 @@ from services.verbs.train import Settings
 pytestmark = pytest.mark.cluster
 
 N_EPOCHS = 8
-#: Of a sweep, which makes the mosaics; its methods are not tried.
+#: Two methods at two error rates, of which two run at once, each for a while.
 PRESET = """
 title = "Drill"
 noise = "sym_pair"
@@ -85,12 +87,15 @@ def prepared(tessera, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def undisturbed(tessera, prepared) -> Archive:
-    """The archive with a model that one process has trained."""
+    """The archive with a model and a sweep that one machine has made."""
     archive = copy(prepared, prepared / "undisturbed")
     trained = tessera(*train(archive))
+    swept = tessera(*sweep(prepared), archive.root, "--trials-at-once", 2)
 
     assert trained.returncode == 0, trained.stderr
+    assert swept.returncode == 0, swept.stderr
     assert json.loads(trained.stdout)["epochs_redone"] == 0
+    assert "swept trials=4 unchanged=0 epochs_redone=0" in swept.stdout
     return archive
 
 
@@ -184,3 +189,40 @@ def test_training_whose_driver_dies_goes_on_when_it_is_submitted_again(
     assert f"going on after epoch {n_before}\n" in second.stderr
     assert 2 <= n_before < N_EPOCHS
     assert_same_model(archive, undisturbed)
+
+
+def test_a_sweep_goes_on_without_a_node_that_dies(nodes, begin, prepared, undisturbed, tmp_path):
+    archive = copy(prepared, tmp_path)
+
+    sweeping = begin(*sweep(prepared), archive.root, "--address", nodes.head, **nodes.environment())
+    sweeping.wait_until(lambda: results(archive) and min(under_way(archive), default=0) >= 1)
+    nodes.workers[0].kill()
+    before = results(archive)
+
+    assert sweeping.wait() == 0, sweeping.stderr
+    assert "a trial broke off; its checkpoint is kept" in sweeping.stderr
+    assert "swept trials=4 unchanged=0" in sweeping.stdout
+    # The epoch that was going on, or none if one had just ended.
+    assert int(re.search(r"epochs_redone=(\d+)", sweeping.stdout).group(1)) <= 1
+    after = results(archive)
+    assert 1 <= len(before) < 4
+    assert {key: after[key] for key in before} == before
+    assert trials(archive) == trials(undisturbed)
+
+
+def results(archive):
+    found = archive.scratch.glob("sweeps/*/result.json")
+    return {path.parent.name: path.stat().st_mtime_ns for path in found}
+
+
+def under_way(archive) -> list[int]:
+    """Return how many epochs each trial has behind it that has begun and is not done."""
+    begun = {path.parent for path in archive.scratch.glob("sweeps/*/epoch-*")}
+    return [n_epochs_done(path) for path in begun if not (path / "result.json").exists()]
+
+
+def trials(archive):
+    """Read the table of results, but for when and how fast they came."""
+    table = read_rows(archive, "trials")
+    kept = [name for name in table.column_names if name not in ("at", "run_id", "seconds")]
+    return table.select(kept).sort_by("trial").to_pylist()
