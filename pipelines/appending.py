@@ -73,15 +73,21 @@ class Appender:
         sizes = pa.table(self._table.get_add_actions())["size_bytes"].to_pylist()
         self._n_small = sum(size < SMALL_FILE_BYTES for size in sizes)
 
+    def _compact(self, mark: Mapping[str, str]) -> None:
+        assert self._table is not None
+        self._table.optimize.compact(
+            target_size=SMALL_FILE_BYTES,
+            commit_properties=deltalake.CommitProperties(custom_metadata=dict(mark)),
+            post_commithook_properties=_ONLY_COMMIT,
+        )
+
     def _join_files(self) -> None:
         # Somebody else in this process may have joined files since the table was opened.
         self._open()
         assert self._table is not None
         if self._n_small >= MAX_SMALL_FILES:
             try:
-                self._table.optimize.compact(
-                    target_size=SMALL_FILE_BYTES, post_commithook_properties=_ONLY_COMMIT
-                )
+                commit(self._archive.table(self._name), self._compact)
                 self._table.create_checkpoint()
             except (DeltaError, OSError):
                 if not in_bucket(self._archive.root):

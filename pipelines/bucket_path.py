@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn, Self
 from pipelines.buckets import bucket_errors, bucket_store
 
 if TYPE_CHECKING:
+    from obstore import ObjectMeta
     from obstore.store import S3Store
 
 _URL = re.compile(r"^(s3):/+")
@@ -188,14 +189,18 @@ class BucketPath(type(Path())):  # type: ignore[misc]
 
     def rglob(self, pattern: str, **options: Any) -> Iterator[Self]:
         """Give the objects below whose path ends in the pattern."""
-        for key in self._below():
-            path = type(self)(f"s3://{self.bucket}/{key}")
+        for meta in self._below():
+            path = type(self)(f"s3://{self.bucket}/{meta['path']}")
             if path.match(pattern):
                 yield path
 
     def objects(self) -> list[str]:
         """List the keys of all objects below, relative to this path."""
-        return [key[len(self._prefix or "") :] for key in self._below()]
+        return [meta["path"][len(self._prefix or "") :] for meta in self._below()]
+
+    def sizes(self) -> Iterator[int]:
+        """Give the sizes of all objects below, in bytes."""
+        return (meta["size"] for meta in self._below())
 
     def mkdir(self, mode: int = 0o777, parents: bool = False, exist_ok: bool = False) -> None:
         """Do nothing: a prefix is there with its first object."""
@@ -242,25 +247,21 @@ class BucketPath(type(Path())):  # type: ignore[misc]
     def _errors(self) -> Any:
         return bucket_errors(self, self.bucket)
 
-    def _below(self, *, at_once: int = 1000) -> Iterator[str]:
-        """Give the keys of the objects below."""
+    def _below(self, *, at_once: int = 1000) -> "Iterator[ObjectMeta]":
+        """Give what is known of the objects below."""
         import obstore
 
         with self._errors():
             for some in obstore.list(self._store, self._prefix, chunk_size=at_once):
-                yield from (meta["path"] for meta in some)
+                yield from some
 
 
-class _Upload(io.BytesIO):
-    """An object that is being written; an error in its block leaves the bucket as it was."""
-
-    def __init__(self, path: BucketPath) -> None:
-        super().__init__()
-        self._path: BucketPath | None = path
+class _WholeOrNot(io.IOBase):
+    """A file that forgets what was written when its block ends by an error."""
 
     def discard(self) -> None:
         """Forget what was written."""
-        self._path = None
+        raise NotImplementedError
 
     def __exit__(
         self,
@@ -272,6 +273,18 @@ class _Upload(io.BytesIO):
             self.discard()
         super().__exit__(kind, error, trace)
 
+
+class _Upload(_WholeOrNot, io.BytesIO):
+    """An object that is being written, and goes to the bucket when it is closed."""
+
+    def __init__(self, path: BucketPath) -> None:
+        super().__init__()
+        self._path: BucketPath | None = path
+
+    def discard(self) -> None:
+        """Forget what was written."""
+        self._path = None
+
     def close(self) -> None:
         path, self._path = self._path, None
         if path is not None:
@@ -279,15 +292,10 @@ class _Upload(io.BytesIO):
         super().close()
 
 
-class _UploadText(io.TextIOWrapper):
+class _UploadText(_WholeOrNot, io.TextIOWrapper):
     """Text on top of an `_Upload` or of what was read."""
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is not None and isinstance(self.buffer, _Upload):
+    def discard(self) -> None:
+        """Forget what was written."""
+        if isinstance(self.buffer, _Upload):
             self.buffer.discard()
-        super().__exit__(kind, error, trace)

@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -143,18 +143,6 @@ def remove_tree(path: Path) -> None:
         return
     for name in reversed(_inside(path)):
         (path / name if name else path).unlink(missing_ok=True)
-
-
-def object_sizes(path: Path) -> Iterator[int]:
-    """Give the size of every object below a path in a bucket."""
-    import obstore
-
-    if isinstance(path, BucketPath):
-        with bucket_errors(path, path.bucket):
-            for some in obstore.list(
-                bucket_store(path.bucket), f"{path.key}/" if path.key else None
-            ):
-                yield from (meta["size"] for meta in some)
 
 
 def _inside(path: Path) -> list[str]:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pyarrow.compute as pc
 
 from pipelines.archive import Archive
+from pipelines.bucket_path import BucketPath
 from pipelines.labels.table import FLAGGED, PROPOSED
-from pipelines.places import in_bucket, object_sizes
 from pipelines.quarantine import Quarantined, list_quarantine
 from pipelines.tables import read_rows
 from services.champions import Champion, read_champions
@@ -134,15 +134,15 @@ def disk_use(archive: Archive, *, for_s: float = COUNT_FOR_S) -> DiskUse:
     """Measure the archive's files and the room beside them, for a limited time."""
     deadline = time.monotonic() + for_s
     total, is_whole = 0, True
-    sizes = object_sizes if in_bucket(archive.root) else _file_sizes
-    for size in sizes(archive.root):
+    root = archive.root
+    for size in root.sizes() if isinstance(root, BucketPath) else _file_sizes(root):
         if time.monotonic() > deadline:
             is_whole = False
             break
         total += size
-    if in_bucket(archive.root):
+    if isinstance(root, BucketPath):
         return DiskUse(total, is_whole, None, None)
-    room = shutil.disk_usage(archive.root)
+    room = shutil.disk_usage(root)
     return DiskUse(total, is_whole, room.free, room.total)
 
 

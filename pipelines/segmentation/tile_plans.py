@@ -12,7 +12,7 @@ from pipelines.ledger import QUARANTINED, Entry, iterate_entries
 from pipelines.mosaic.tiling import block, n_blocks
 from pipelines.records import Window
 from pipelines.segmentation.scratch import Scratch
-from pipelines.segmentation.tile_task import STAGE, TileTask
+from pipelines.segmentation.tile_task import STAGE, TileTask, core_of
 
 
 class State(IntEnum):
@@ -130,11 +130,11 @@ class TilePlans:
 
     def find(self, entry: Entry) -> int | None:
         """Return which tile an entry of the ledger is of; None if it is of none of these."""
-        try:
-            y0, _, x0, _ = (int(n) for n in entry.unit.replace("_x", "-").lstrip("y").split("-"))
-        except ValueError:
+        core = core_of(entry.unit)
+        if core is None:
             return None
-        index = y0 // self.core_px * -(-self.shape[1] // self.core_px) + x0 // self.core_px
+        n_columns = -(-self.shape[1] // self.core_px)
+        index = core.y0 // self.core_px * n_columns + core.x0 // self.core_px
         # Another segmentation, or other tiles, may have had a tile of the same name.
         is_ours = index < len(self) and tile_key(self.key, self.core(index)) == entry.key
         return index if is_ours else None

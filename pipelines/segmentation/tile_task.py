@@ -1,5 +1,6 @@
 """One tile as it travels between driver and actors: what is to be done, and what became of it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from pipelines.records import Window
 
+_UNIT = re.compile(r"y(\d+)-(\d+)_x(\d+)-(\d+)")
 #: How the ledger calls this stage, and a mosaic as a whole rather than a tile of it.
 STAGE = "segment"
 WHOLE = "mosaic"
@@ -60,6 +62,21 @@ class TileTask:
     def from_row(cls, row: Mapping[str, Any]) -> Self:
         """Make the task of a row."""
         return cls(**{name: row[name] for name in cls.__dataclass_fields__})
+
+
+def core_of(unit: str) -> Window | None:
+    """Return the core of the tile of this name; None if it is the name of no tile.
+
+    Examples
+    --------
+    >>> core_of("y0-512_x1024-1536")
+    Window(y0=0, x0=1024, y1=512, x1=1536)
+    """
+    found = _UNIT.fullmatch(unit)
+    if found is None:
+        return None
+    y0, y1, x0, x1 = map(int, found.groups())
+    return Window(y0, x0, y1, x1)
 
 
 @dataclass(frozen=True)

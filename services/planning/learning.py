@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from services.verbs.clean import Settings as CleanSettings
     from services.verbs.train import Settings as TrainSettings
 
-_CROP_BYTES = 4
+#: Crops are read as floating-point numbers.
+CROP_PIXEL_BYTES = 4
 
 
 def plan_training_work(archive: Archive, settings: "TrainSettings", nodes: list[Node]) -> Work:
@@ -85,7 +86,7 @@ def _work(
         "gpus": float(n if on_gpus else 0),
         "seconds": passes * rate.seconds / n,
         "rate": rate.source if passes else "",
-        "read_bytes": n_images * plan.view.read_px**2 * _CROP_BYTES,
+        "read_bytes": n_images * plan.view.read_px**2 * CROP_PIXEL_BYTES,
     }
 
 

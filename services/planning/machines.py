@@ -8,7 +8,6 @@ from pathlib import Path
 
 from cluster.resources import Node, connected_nodes, this_machine
 from pipelines.archive import Archive
-from pipelines.places import in_bucket
 from services.settings import ClusterSettings
 
 #: What is a copy where others only look, or is not shown to them at all.
@@ -57,5 +56,4 @@ def looking_glass(archive: Archive) -> Iterator[Archive]:
                 (glass.root / entry.name).write_bytes(entry.read_bytes())
             elif entry.name not in _HIDDEN:
                 (glass.root / entry.name).symlink_to(entry)
-        assert not in_bucket(glass.root)
         yield glass

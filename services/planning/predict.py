@@ -4,15 +4,13 @@ from typing import TYPE_CHECKING
 
 from cluster.resources import Node
 from pipelines.archive import Archive
-from services.planning.learning import on_device
+from services.planning.learning import CROP_PIXEL_BYTES, on_device
 from services.planning.machines import looking_glass
 from services.planning.rates import predict_rate
 from services.planning.work import Work, in_words
 
 if TYPE_CHECKING:
     from services.verbs.predict import Settings
-
-_CROP_BYTES = 4
 
 
 def plan_work(archive: Archive, settings: "Settings", nodes: list[Node]) -> Work:
@@ -61,5 +59,5 @@ def plan_work(archive: Archive, settings: "Settings", nodes: list[Node]) -> Work
         gpus=gpus,
         seconds=n_left * rate.seconds / n_workers,
         rate=rate.source if n_left else "",
-        read_bytes=n_left * view["read_px"] ** 2 * _CROP_BYTES,
+        read_bytes=n_left * view["read_px"] ** 2 * CROP_PIXEL_BYTES,
     )

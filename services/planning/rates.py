@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.archive import Archive
 from pipelines.ledger import DONE, iterate_entries
+from pipelines.segmentation.tile_task import STAGE, WHOLE, core_of
 
 if TYPE_CHECKING:
     from pipelines.classifiers.plan import TrainPlan
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 #: Pixels a second of one core: by thresholds, by our own network, by others' (a guess).
 ASSUMED_PX_PER_S = {"threshold": 12e6, "learned": 2.3e6, "other network": 0.3e6}
+_KINDS = {"learned": "learned", "cellpose": "other network", "stardist": "other network"}
 #: Seconds that a core takes for an image forth and back through a network, by its kind and width.
 ASSUMED_PASS_S = {
     ("polar", "slim"): 1.8e-3,
@@ -50,32 +52,22 @@ class Rate:
 def segment_rate(archive: Archive, plan: "SegmentationPlan") -> Rate:
     """Return the seconds of a worker for a pixel."""
     methods, tiles = {}, []
-    for entry in iterate_entries(archive, "segment"):
-        if entry.unit == "mosaic":
+    for entry in iterate_entries(archive, STAGE):
+        if entry.unit == WHOLE:
             with suppress(ValueError, KeyError, TypeError):
                 methods[entry.mosaic] = json.loads(entry.settings)["method"]
         elif entry.status == DONE and entry.seconds:
-            tiles.append((entry.mosaic, _n_px(entry.unit), entry.seconds))
+            core = core_of(entry.unit)
+            if core is not None:
+                tiles.append((entry.mosaic, core.shape[0] * core.shape[1], entry.seconds))
     method = plan.settings.method
     # Of a mosaic that is half done the ledger does not say the method yet: it is this one's.
-    alike = [(n, s) for mosaic, n, s in tiles if n and methods.get(mosaic, method) == method]
+    alike = [(n, s) for mosaic, n, s in tiles if methods.get(mosaic, method) == method]
     if alike:
         n_px, seconds = (sum(values) for values in zip(*alike, strict=True))
         return Rate(seconds / n_px, f"{len(alike)} past tiles")
     n_per_s = ASSUMED_PX_PER_S[_KINDS.get(method.partition(":")[0], "threshold")]
     return Rate(1 / n_per_s, f"assumed {n_per_s / 1e6:g} Mpx/s per core")
-
-
-_KINDS = {"learned": "learned", "cellpose": "other network", "stardist": "other network"}
-
-
-def _n_px(unit: str) -> int:
-    """Return the pixels of a tile of this name, 0 if it is none."""
-    try:
-        y0, y1, x0, x1 = (int(n) for n in unit.replace("_x", "-").lstrip("y").split("-"))
-    except ValueError:
-        return 0
-    return (y1 - y0) * (x1 - x0)
 
 
 def train_rate(archive: Archive, plan: "TrainPlan") -> Rate:

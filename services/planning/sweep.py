@@ -1,8 +1,8 @@
 """What a sweep would do."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cluster.resources import Node
 from pipelines.archive import Archive
@@ -13,6 +13,8 @@ from services.planning.work import Work
 if TYPE_CHECKING:
     from pipelines.sweeps.plan import Trial
     from services.verbs.sweep import Settings
+
+Result = Mapping[str, Any]
 
 
 def plan_work(archive: Archive, settings: "Settings", nodes: list[Node]) -> Work:
@@ -29,12 +31,11 @@ def plan_work(archive: Archive, settings: "Settings", nodes: list[Node]) -> Work
     preset, plan = settings.planned
     trials = plan_trials(plan)
     past = _past(archive, trials)
-    left = [trial for trial, seconds in zip(trials, past, strict=True) if seconds is None]
+    left = [trial for trial, result in zip(trials, past, strict=True) if result is None]
     room = plan_room(
         nodes, replace(settings.wish, workers=settings.trials_at_once or settings.workers)
     )
-    rate = _rate(trials, past, preset.data.input_px)
-    rate = on_device(rate, room.gpus > 0)
+    rate = _rate(trials, past, preset.data.input_px, on_gpus=room.gpus > 0)
     at_once = max(1, min(room.n_at_once, len(left)))
     seconds = sum(_n_passes(trial) for trial in left) * rate.seconds / at_once
     missing = [m.name for m in preset.data.simulate if m.name not in archive.mosaic_names()]
@@ -55,18 +56,17 @@ def plan_work(archive: Archive, settings: "Settings", nodes: list[Node]) -> Work
     )
 
 
-def _past(archive: Archive, trials: Sequence["Trial"]) -> list[float | None]:
-    """Return the seconds of each trial that is done: of the study of which most are."""
+def _past(archive: Archive, trials: Sequence["Trial"]) -> list[Result | None]:
+    """Return the result of each trial that is done: of the study of which most are."""
     from pipelines.sweeps.flow import read_result
     from pipelines.sweeps.study_set import ABOUT_FILE, read_study_set
 
-    best: list[float | None] = [None] * len(trials)
+    best: list[Result | None] = [None] * len(trials)
     for about in (archive.scratch / "study").glob(f"*/{ABOUT_FILE}"):
         digest = read_study_set(about.parent).digest
         results = [read_result(archive.scratch / "sweeps" / t.key(digest)) for t in trials]
-        seconds = [None if result is None else float(result["seconds"]) for result in results]
-        if seconds.count(None) < best.count(None):
-            best = seconds
+        if results.count(None) < best.count(None):
+            best = list(results)
     return best
 
 
@@ -75,10 +75,18 @@ def _n_passes(trial: "Trial") -> float:
     return trial.cost * trial.n_train * (1 if trial.network.antisymmetric else 2)
 
 
-def _rate(trials: Sequence["Trial"], past: Sequence[float | None], input_px: int) -> Rate:
-    done = [(_n_passes(trial), s) for trial, s in zip(trials, past, strict=True) if s]
+def _rate(
+    trials: Sequence["Trial"], past: Sequence[Result | None], input_px: int, *, on_gpus: bool
+) -> Rate:
+    """Return the seconds of a trial for an image, by what the same kind of device took."""
+    done = [
+        (_n_passes(trial), float(result["seconds"]))
+        for trial, result in zip(trials, past, strict=True)
+        # Earlier versions did not say the device: those were processors.
+        if result is not None and (result.get("device", "cpu") != "cpu") == on_gpus
+    ]
     if done:
         n_passes, seconds = (sum(values) for values in zip(*done, strict=True))
         return Rate(seconds / n_passes, f"{len(done)} past trials")
     network = trials[0].network
-    return assumed_pass(network.architecture, network.width, input_px)
+    return on_device(assumed_pass(network.architecture, network.width, input_px), on_gpus)

@@ -16,6 +16,7 @@ import multiprocessing
 import os
 import queue
 import shutil
+import statistics
 import sys
 import time
 from dataclasses import asdict
@@ -145,20 +146,34 @@ def work(trials: Path, out: Path, todo: Any) -> None:
 
 
 def take_results(out: Path, archive: Path) -> None:
-    """Put results where the sweep looks for them; those that it has stay."""
+    """Put results where the sweep looks for them; say how those differ that it has already."""
     from pipelines.archive import open_archive
 
     folder = open_archive(archive).scratch / "sweeps"
-    n_taken = 0
+    n_taken, differences = 0, []
     for found in sorted(out.glob(f"*/{RESULT_FILE}")):
         place = folder / found.parent.name
-        if not (place / RESULT_FILE).exists():
+        if (place / RESULT_FILE).exists():
+            last, ours = (read_last(path) for path in (found, place / RESULT_FILE))
+            differences.append(last - ours)
+        else:
             place.mkdir(parents=True, exist_ok=True)
             # The result last: with it the trial is done.
             for name in (PREDICTIONS_FILE, RESULT_FILE):
                 shutil.copy(found.with_name(name), place / name)
             n_taken += 1
-    print(f"taken={n_taken}")
+    print(f"taken={n_taken} had={len(differences)}", end="")
+    if differences:
+        sizes = [abs(difference) for difference in differences]
+        mean, size = statistics.mean(differences), statistics.mean(sizes)
+        print(f" mean={mean:+.4f} mean_size={size:.4f} largest={max(sizes):.4f}", end="")
+    print()
+
+
+def read_last(path: Path) -> float:
+    """Read the headline of a result."""
+    last: float = json.loads(path.read_text())["last"]
+    return last
 
 
 if __name__ == "__main__":

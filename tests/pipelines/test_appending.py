@@ -4,6 +4,7 @@ import pytest
 from pipelines import appending
 from pipelines.appending import Appender
 from pipelines.archive import create_archive
+from pipelines.commits import guarded
 from pipelines.tables import read_rows, table_version, to_table
 
 
@@ -45,6 +46,17 @@ def test_files_that_others_left_are_joined_too(archive):
 
     assert instances(archive) == list(range(9))
     assert n_files(archive) <= 4
+
+
+def test_whoever_guards_commits_is_asked_before_files_are_joined(archive):
+    asked = []
+    appender = Appender(archive, "truth")
+
+    with guarded(lambda: asked.append(None)):
+        for instance in range(11):
+            appender.append(row(instance))
+
+    assert len(asked) > 11
 
 
 def test_two_that_append_by_turns_lose_nothing(archive):

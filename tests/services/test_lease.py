@@ -1,8 +1,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
@@ -18,35 +16,12 @@ from services.lock import LockedError, current_holder, hold
 from services.lock_holder import this_process
 from services.run_log import DONE, FAILED, last_runs
 
-HOLDER = """
-import sys
-from pipelines.archive import open_archive
-from pipelines.places import place
-from services.lock import hold
-with hold(open_archive(place(sys.argv[1]))):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
 ENTRY = Entry("key", "segment", "m", "a")
 
 
 @pytest.fixture
 def archive(bucket):
     return create_archive(place(f"s3://{bucket}/lab"))
-
-
-@pytest.fixture
-def holder(archive):
-    """Another process that holds the archive until its standard input ends."""
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(archive.root)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout.readline() == "held\n"
-        yield process
-        process.kill()
 
 
 def elsewhere():

@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 
 import pytest
@@ -15,34 +14,10 @@ from pipelines.errors import ArchiveError
 from services import heartbeat, lock
 from services.lock import LockedError, current_holder, hold
 
-HOLDER = """
-import sys
-from pathlib import Path
-from pipelines.archive import open_archive
-from services.lock import hold
-with hold(open_archive(Path(sys.argv[1]))):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
 
 @pytest.fixture
 def archive(tmp_path):
     return create_archive(tmp_path / "a")
-
-
-@pytest.fixture
-def holder(archive):
-    """Another process that holds the archive until its standard input ends."""
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(archive.root)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout.readline() == "held\n"
-        yield process
-        process.kill()
 
 
 def test_a_second_process_is_told_who_holds_the_archive(archive, holder):

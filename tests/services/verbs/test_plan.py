@@ -13,8 +13,10 @@ from pipelines.mosaic.ome_zarr import write_mosaic
 from pipelines.segmentation.method import load_method
 from pipelines.segmentation.plan import plan_segmentation
 from pipelines.segmentation.work import TileWorker
+from pipelines.sweeps.plan import plan_trials
 from services.cli import run as command_line
-from services.planning import machines
+from services.planning import machines, sweep
+from services.sweeping.preset import read_preset
 from services.verbs import plan
 from services.verbs.segment import Settings as SegmentSettings
 from services.verbs.segment import segmentation_settings
@@ -179,6 +181,16 @@ def test_a_sweep_is_planned_before_its_archive_is_made(tmp_path):
     assert outcome.values["left"] == outcome.values["trials"] > 0
     assert "would be simulated and segmented first" in outcome.screen
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("on_gpus", "source"), [(False, "1 past trials"), (True, "assumed")])
+def test_what_one_kind_of_device_took_says_nothing_of_another(on_gpus, source):
+    trials = plan_trials(read_preset("smoke").plan())[:2]
+    past = [{"seconds": 7.0, "device": "cpu"}, None]
+
+    rate = sweep._rate(trials, past, 32, on_gpus=on_gpus)
+
+    assert rate.source.startswith(source)
 
 
 def test_trials_on_accelerators_take_their_share(tmp_path, monkeypatch):
