@@ -1,7 +1,7 @@
 """Train a classifier as one worker of a team: epochs, curves, checkpoints, then the model."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipelines.archive import write_text
+from pipelines.classifiers.batches import Batches
 from pipelines.classifiers.curves import Watched
 from pipelines.classifiers.methods import method_type
-from pipelines.classifiers.model import describe_model, predict_logits, to_tensor
+from pipelines.classifiers.model import describe_model, predict_logits
 from pipelines.classifiers.networks import Ensemble, build_network
 from pipelines.classifiers.plan import TrainPlan
 from pipelines.classifiers.sample_choice import choose_samples
@@ -24,7 +25,6 @@ from pipelines.errors import SettingsError
 from pipelines.evaluation.classification import fit_temperature
 from pipelines.randomness import generator
 from pipelines.training.attempts import note_begun
-from pipelines.training.augmentation import augment, draw_uniforms, noise_bank
 from pipelines.training.checkpoint import (
     Checkpoint,
     read_checkpoint,
@@ -33,7 +33,7 @@ from pipelines.training.checkpoint import (
 )
 from pipelines.training.loader import CropLoader
 from pipelines.training.loop import make_optimiser, should_stop, train_epoch
-from pipelines.training.method import Batch, Epoch, TrainingSet, plan_epochs
+from pipelines.training.method import Epoch, TrainingSet, plan_epochs
 from pipelines.training.samples import UNKNOWN
 from pipelines.training.splits import SELECT
 from pipelines.training.team import Team
@@ -110,7 +110,7 @@ class _Fit:
             team=team,
         )
         self.optimiser = make_optimiser(self.method, plan.loop)
-        self.noise = noise_bank(plan.seed, team.device)
+        self.batches = Batches(plan, self.samples, self.loader, team, len(self.source))
         self.history: list[dict[str, float]] = []
         self.best: dict[str, Tensor] = {}
 
@@ -127,13 +127,13 @@ class _Fit:
                 note_begun(self.folder, epoch.number)
             if epoch.index == 0:
                 self._start_phase(epoch)
-            batches = self._plan_batches(epoch)
+            steps = self.batches.plan_steps(epoch)
             loss = train_epoch(
                 self.method,
                 self.optimiser,
-                self._batches(epoch, batches),
+                self.batches.make(epoch, steps, n_views=self.method.n_views),
                 epoch=epoch,
-                n_steps=len(batches),
+                n_steps=len(steps),
                 settings=plan.loop,
                 predict_all=self._predict_all,
                 seed=plan.seed,
@@ -197,50 +197,6 @@ class _Fit:
 
     def _stops(self) -> bool:
         return should_stop([entry["select_loss"] for entry in self.history], self.plan.loop)
-
-    def _plan_batches(self, epoch: Epoch) -> list[NDArray[np.int64]]:
-        """Divide an epoch's samples into the steps of the whole team: each sample once."""
-        part = epoch.phase.part
-        trusted = self.samples.trusted
-        used = np.flatnonzero(trusted if part == "trusted" else ~trusted | (part == "both"))
-        rng = generator(self.plan.seed, "order", epoch.number)
-        rows = self.samples.rows[used]
-        particles = np.unique(rows)
-        shuffled = particles[self.loader.shuffle(particles, rng)]
-        # A particle and its mirror image share a step: what they have in common, which tells
-        # nothing of their classes, then pulls the network neither way.
-        place = np.empty(len(self.source), dtype=np.int64)
-        place[shuffled] = np.arange(len(shuffled))
-        order = used[np.argsort(place[rows], kind="stable")]
-        return np.array_split(order, -(-len(order) // self.plan.loop.batch_size))
-
-    def _batches(self, epoch: Epoch, batches: list[NDArray[np.int64]]) -> Iterator[Batch]:
-        """Yield this worker's share of every step."""
-        plan, device = self.plan, self.team.device
-        shares = [np.flatnonzero(self.owned[batch]) for batch in batches]
-        # A worker without a share of a step takes part with a sample that does not count.
-        mine = [b[s] if len(s) else b[:1] for b, s in zip(batches, shares, strict=True)]
-        crops_of = self.loader.batches([self.samples.rows[batch] for batch in mine])
-        for whole, share, batch, crops in zip(batches, shares, mine, crops_of, strict=True):
-            images = to_tensor(crops, device)
-            mirrored = torch.from_numpy(self.samples.mirrored[batch]).to(device)
-            images = torch.where(mirrored[:, None, None, None], images.flip(-1), images)
-            keys = self.samples.keys[batch]
-            views = tuple(
-                augment(
-                    images,
-                    draw_uniforms(keys, seed=plan.seed, epoch=epoch.number, view=view),
-                    plan.augmentation,
-                    input_px=plan.view.input_px,
-                    noise=self.noise,
-                ).contiguous(memory_format=torch.channels_last)
-                for view in range(self.method.n_views)
-            )
-            given = torch.from_numpy(self.samples.given_labels[batch]).to(device)
-            places = None
-            if self.team.size > 1:
-                places = torch.from_numpy(share if len(share) else np.array([-1])).to(device)
-            yield Batch(views, given, torch.from_numpy(batch).to(device), places, len(whole))
 
     def _judge_choice(self) -> dict[str, float]:
         """Say how many samples the method chose to learn from, and how many labels were right."""
