@@ -1,6 +1,7 @@
 """A small laboratory for stories and benchmarks of nights: an instrument, an archive, a person."""
 
 import csv
+import fnmatch
 import json
 import os
 import subprocess
@@ -251,6 +252,12 @@ def _models(archive: Archive) -> dict[str, Any]:
         for found in client.search_registered_models()
     }
     return {"versions": versions, "aliases": aliases}
+
+
+def is_there(folder: Path, pattern: str) -> bool:
+    """Tell whether anything below a folder that is being written to has such a name."""
+    # Path.rglob ends with an error when a folder that it has seen is renamed before it looks in.
+    return any(fnmatch.filter(dirs + files, pattern) for _, dirs, files in os.walk(folder))
 
 
 def is_done(journal: Journal | None) -> bool:

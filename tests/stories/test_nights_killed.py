@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.laboratory import QUICK, Laboratory, contents, is_done
+from tests.laboratory import QUICK, Laboratory, contents, is_done, is_there
 
 pytestmark = [
     pytest.mark.ray,
@@ -65,8 +65,8 @@ def test_a_night_that_is_killed_three_times_ends_as_one_that_was_not(copy):
     work = killed.archive.scratch
     for condition in (
         lambda: killed.archive.table("labels").exists(),
-        lambda: any((work / "clean").rglob("*.npy")),
-        lambda: any((work / "train").rglob("epoch-0000[2-9]")),
+        lambda: is_there(work / "clean", "*.npy"),
+        lambda: is_there(work / "train", "epoch-0000[2-9]"),
     ):
         kill_when(killed, condition)
     finish(killed)
