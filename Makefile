@@ -59,9 +59,15 @@ audit: $(STAMP)
 	@$(BIN)/python -m pip_audit --skip-editable --progress-spinner off --format json --output build/audit.json || true
 	@$(BIN)/python deploy/audit.py build/audit.json
 
-sbom: $(STAMP)
-	@mkdir -p build
-	@$(BIN)/python -m cyclonedx_py environment --pyproject pyproject.toml --mc-type application --output-reproducible --output-format JSON --output-file build/sbom.json $(BIN)/python
+# In an environment of its own: what it needs makes jsonschema, which every process of Ray imports, a
+# second slower.
+build/sbom-tool/bin/cyclonedx-py: constraints.txt
+	@$(PYTHON) -m venv build/sbom-tool
+	@build/sbom-tool/bin/python -m pip install --quiet --constraint constraints.txt cyclonedx-bom
+	@touch $@
+
+sbom: $(STAMP) build/sbom-tool/bin/cyclonedx-py
+	@build/sbom-tool/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --output-reproducible --output-format JSON --output-file build/sbom.json $(BIN)/python
 	@echo "build/sbom.json"
 
 clean:

@@ -186,9 +186,10 @@ def cell(found: dict[str, Any] | None) -> str:
     if found["seeds"] == 1:
         return f"{text} (1 seed)"
     if found["seeds"] < LEAST_SEEDS:
-        # An interval over two seeds says nothing, and may reach beyond 100.
+        # An interval over two seeds says nothing.
         return f"{text} ({found['seeds']} seeds; worst: {100 * found['worst']:.1f})"
-    spread = f"{100 * found['low']:.1f} to {100 * found['high']:.1f}"
+    # Where seeds differ much, Student's interval reaches beyond what an accuracy can be.
+    spread = f"{100 * max(0, found['low']):.1f} to {100 * min(1, found['high']):.1f}"
     return f"{text} ({spread}; worst of {found['seeds']}: {100 * found['worst']:.1f})"
 
 

@@ -102,12 +102,16 @@ def test_make_audit_fails_on_a_vulnerability_and_succeeds_without(make):
 def test_make_sbom_describes_the_environment_that_is_installed(make):
     said = make("--dry-run", "sbom").stdout
 
-    (line,) = [line for line in said.splitlines() if "cyclonedx_py" in line]
+    (line,) = [line for line in said.splitlines() if "cyclonedx-py environment" in line]
     words = line.split()
-    assert words[1:4] == ["-m", "cyclonedx_py", "environment"]
+    assert words[0] == "build/sbom-tool/bin/cyclonedx-py"
+    assert words[words.index("--output-file") + 1] == "build/sbom.json"
     assert words[-1] == ".venv/bin/python"
-    known = subprocess.run(
-        [sys.executable, "-m", "cyclonedx_py", "environment", "--help"],
-        capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    assert [word for word in words if word.startswith("--") and word not in known] == []
+
+
+def test_what_writes_the_bill_is_pinned_and_not_among_what_it_describes(root):
+    pinned = (root / "constraints.txt").read_text()
+    wanted = (root / "pyproject.toml").read_text()
+
+    assert "\ncyclonedx-bom==" in pinned
+    assert "cyclonedx-bom" not in wanted
