@@ -73,8 +73,8 @@ def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-#: What methods are compared with, seed by seed.
-BASELINE = "ce"
+#: What methods are compared with, seed by seed: plain training, whatever a preset calls it.
+BASELINES = ("ce", "no pretraining")
 #: Seeds without which no interval over them is shown.
 LEAST_SEEDS = 3
 #: What two sweeps must share to stand in one table.
@@ -89,7 +89,9 @@ def merged(before: dict[str, Any] | None, found: dict[str, Any]) -> dict[str, An
     if not left:
         return found
     since = before.get("since", before["at"])
-    return {**found, "since": since, "cells": {**found["cells"], **left}}
+    # The cells that are left were computed there.
+    earlier = before.get("machine_before", before["machine"])
+    return {**found, "since": since, "machine_before": earlier, "cells": {**found["cells"], **left}}
 
 
 def against_baseline(rows: list[dict[str, Any]], all_rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -101,10 +103,10 @@ def against_baseline(rows: list[dict[str, Any]], all_rows: list[dict[str, Any]])
     base = {
         row["seed"]: row["last"]
         for row in all_rows
-        if row["method"] == BASELINE and row["error_rate"] == rate
+        if row["method"] in BASELINES and row["error_rate"] == rate
     }
     more = np.array([row["last"] - base[row["seed"]] for row in rows if row["seed"] in base])
-    if rows[0]["method"] == BASELINE or len(more) < LEAST_SEEDS:
+    if rows[0]["method"] in BASELINES or len(more) < LEAST_SEEDS:
         return {}
     half = stats.t.ppf(0.975, len(more) - 1) * more.std(ddof=1) / np.sqrt(len(more))
     mean = float(more.mean())
@@ -150,6 +152,9 @@ def tables(results: dict[str, Any]) -> str:
 def where(found: dict[str, Any]) -> str:
     """Say which machines computed how many of the trials."""
     here = f"{found['machine']['cores']} cores of {found['machine']['processor']}, no GPU"
+    earlier = found.get("machine_before", found["machine"])["processor"]
+    if earlier != found["machine"]["processor"]:
+        here += f", and what is older on {earlier}"
     devices = found.get("devices", {"cpu": 0})
     if list(devices) == ["cpu"]:
         return here
@@ -171,7 +176,8 @@ def beyond(found: dict[str, Any], rates: list[float]) -> list[str]:
             said.append(f"at {100 * rate:g} % {names}")
     if not said:
         return []
-    text = f"Better than `{BASELINE}` on the same labels, the 95 % interval above 0: "
+    (baseline,) = found["cells"].keys() & BASELINES
+    text = f"Better than `{baseline}` on the same labels, the 95 % interval above 0: "
     return [text + "; ".join(said) + ".", ""]
 
 
