@@ -5,6 +5,6 @@ higher one than the night before does the stage anew.
 """
 
 LABEL = 1
-TRAIN = 1
-CLEAN = 1
+TRAIN = 2
+CLEAN = 2
 PREDICT = 1

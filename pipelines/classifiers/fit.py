@@ -104,6 +104,7 @@ class _Fit:
                 groups=torch.from_numpy(self.samples.rows).to(team.device),
                 trusted=torch.from_numpy(self.samples.trusted).to(team.device),
                 n_classes=len(plan.classes),
+                mirrored_class=tuple(plan.mirrored_class) if plan.network["antisymmetric"] else (),
             ),
             options=options,
             averages=averages,

@@ -21,7 +21,7 @@ from cluster.resources import Node, Wish, plan_pool
 from pipelines.errors import TesseraError
 from pipelines.sweeps.plan import Trial
 from pipelines.sweeps.study_set import read_study_set
-from pipelines.sweeps.trial import RESULT_FILE, run_trial
+from pipelines.sweeps.trial import PREDICTIONS_FILE, RESULT_FILE, run_trial
 
 #: What a trial that could not be done leaves in place of a result.
 ERROR_FILE = "error.txt"
@@ -161,7 +161,9 @@ def _run_round(
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
-    """Read a trial's result, or None where it has none."""
+    """Read a trial's result, or None where it has none, or its predictions are missing."""
+    if not (folder / PREDICTIONS_FILE).exists():
+        return None
     try:
         result: dict[str, Any] = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -12,7 +12,7 @@ from pipelines.labels.noise import KINDS
 from pipelines.training.loop import LoopSettings
 
 #: Raised whenever the same trial gives another result.
-RESULT_VERSION = 1
+RESULT_VERSION = 2
 
 
 @dataclass(frozen=True)

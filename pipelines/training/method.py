@@ -3,11 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from pipelines.training import losses
 from pipelines.training.team import Team
 
 #: Logits of every network for every training sample, undisturbed: (n_networks, N, K).
@@ -103,12 +105,22 @@ class TrainingSet:
         Samples whose label is known to be right.
     n_classes : int
         Number of classes.
+    mirrored_class : tuple of int
+        Where the networks have the mirror built in, for each class the index of its mirror
+        image's; empty where they have not.
     """
 
     given_labels: Tensor
     groups: Tensor
     trusted: Tensor
     n_classes: int
+    mirrored_class: tuple[int, ...] = ()
+
+    @cached_property
+    def given_shares(self) -> Tensor:
+        """The classes' shares among the given labels: (K,)."""
+        counts = torch.bincount(self.given_labels, minlength=self.n_classes)
+        return counts.float() / counts.sum()
 
     def __len__(self) -> int:
         return len(self.given_labels)
@@ -250,10 +262,27 @@ class Method(ABC):
         everyones = self.team.add_up(mine).detach()
         return (everyones + self.team.size * (mine - mine.detach())) / n
 
-    def given_shares(self) -> Tensor:
-        """Return the classes' shares among the given labels: (K,)."""
-        counts = torch.bincount(self.training_set.given_labels, minlength=self.n_classes)
-        return counts.float() / counts.sum()
+    def imbalance(self, probs: Tensor, batch: Batch) -> Tensor:
+        """Return ``KL(given shares || mean p)`` of a step: large where a class is forgotten.
+
+        The shares are those among all given labels, not equal ones: populations are one-sided.
+        Errors between two classes even out how many there are of each, so where many labels are
+        wrong the shares hold only for classes that errors leave as frequent as they are. Those
+        that a mirror exchanges are, where mirror images are learnt from too. A network with the
+        mirror built in answers for every mirror image by itself: each answer counts half for the
+        class and half for its mirror image's, and one-sidedness costs nothing.
+
+        Parameters
+        ----------
+        probs : (B, K) tensor
+            Predicted probabilities of this worker's samples.
+        batch : Batch
+            The samples.
+        """
+        shares, mean = self.training_set.given_shares, self.mean_over_step(probs, batch)
+        if mirrored := list(self.training_set.mirrored_class):
+            shares, mean = ((x + x[mirrored]) / 2 for x in (shares, mean))
+        return losses.prior_divergence(mean, shares)
 
     def smallest(self, losses: Tensor, batch: Batch, n: int) -> Tensor:
         """Tell which samples (B,) are among the ``n`` with the smallest losses of all workers'."""

@@ -32,7 +32,6 @@ class Method(method.Method):
         super().__init__(*args, **settings)
         labels = self.training_set.given_labels
         self._clean = torch.ones(len(labels), 2, device=labels.device)
-        self._prior = self.given_shares()
         self._warm, self._ramp = True, 0.0
 
     @staticmethod
@@ -103,13 +102,13 @@ class Method(method.Method):
         supervised = losses.soft_cross_entropy(logits, mixed.targets)
         guesswork = ((predicted - mixed.targets) ** 2).mean(dim=1)
         views = len(batch.views)
-        everyones = self.mean_over_step(predicted.view(views, -1, self.n_classes).mean(0), batch)
+        imbalance = self.imbalance(predicted.view(views, -1, self.n_classes).mean(0), batch)
         supervised, guesswork = (x.view(views, -1).mean(dim=0) for x in (supervised, guesswork))
         weight = self.options["unlabelled"] * self._ramp
         return (
             self.mean(supervised, batch, labelled)
             + weight * self.mean(guesswork, batch, ~labelled)
-            + self.options["prior"] * losses.prior_divergence(everyones, self._prior)
+            + self.options["prior"] * imbalance
         )
 
     def _sharpen(self, probs: Tensor) -> Tensor:

@@ -25,8 +25,6 @@ class Method(method.Method):
         super().__init__(*args, **settings)
         labels = self.training_set.given_labels
         self._doubts = torch.zeros(len(labels), device=labels.device)
-        # The classes' shares among given labels, not equal ones: populations are one-sided.
-        self._prior = self.given_shares()
 
     @staticmethod
     def default_options() -> Mapping[str, float]:
@@ -54,9 +52,8 @@ class Method(method.Method):
         mixed = mixup(batch.images, targets, alpha=self.options["alpha"], groups=groups)
         logits = network(mixed.images)
         each = losses.soft_cross_entropy(logits, mixed.targets)
-        mean = self.mean_over_step(logits.float().softmax(dim=1), batch)
-        spread = losses.prior_divergence(mean, self._prior)
-        return self.mean(each, batch) + self.options["prior"] * spread
+        imbalance = self.imbalance(logits.float().softmax(dim=1), batch)
+        return self.mean(each, batch) + self.options["prior"] * imbalance
 
     def sample_state(self) -> dict[str, Tensor]:
         """Return the doubts."""

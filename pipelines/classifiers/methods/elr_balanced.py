@@ -5,8 +5,9 @@ wrong with some seeds: a network that knows nothing yet remembers one class for 
 then believes its memory. Three things keep that way shut. The memory comes from averaged weights,
 which swing less than the network does, as in ELR+; it pulls little at first, and more as there is
 more to remember; and the mean prediction of a step is compared with the given labels' shares, for
-wrong labels hide which class a particle has, but hardly how many there are of each. One network
-and no mixup: half the work of ELR+. The preset ``elr-parts`` shows what each part does.
+wrong labels hide which class a particle has, but not how many there are of each where errors go
+both ways alike, as between mirror images. One network and no mixup: half the work of ELR+. The
+preset ``elr-parts`` shows what each part does.
 """
 
 from collections.abc import Mapping
@@ -45,6 +46,5 @@ class Method(elr.Method):
         targets = self.moved(calmer, batch)
         each = losses.cross_entropy(logits, batch.given_labels)
         each = each + self._ramp * self.options["lambda"] * losses.elr_penalty(logits, targets)
-        mean = self.mean_over_step(logits.float().softmax(dim=1), batch)
-        balance = losses.prior_divergence(mean, self.given_shares())
-        return self.mean(each, batch) + self.options["prior"] * balance
+        imbalance = self.imbalance(logits.float().softmax(dim=1), batch)
+        return self.mean(each, batch) + self.options["prior"] * imbalance

@@ -43,3 +43,29 @@ def test_label_smoothing_spreads_its_share_evenly():
     assert cross_entropy(label_smoothing=0.2) == pytest.approx(
         (0.9 * surprise[:, 0] + 0.1 * surprise[:, 1]).mean()
     )
+
+
+def imbalance(labels, probs, **settings):
+    everything = TrainingSet(
+        torch.tensor(labels), torch.arange(4), torch.zeros(4, dtype=torch.bool), 3, **settings
+    )
+    method = Method([nn.Identity()], everything, options={})
+    return method.imbalance(probs, Batch((probs,), everything.given_labels, torch.arange(4)))
+
+
+def test_predictions_that_forget_a_class_are_imbalanced():
+    sure = torch.eye(3)[[0, 0, 1, 2]]
+
+    assert imbalance([0, 0, 1, 2], sure) == pytest.approx(0, abs=1e-6)
+    assert imbalance([0, 0, 1, 2], sure[[0, 0, 1, 1]]) > 1
+
+
+def test_with_the_mirror_built_in_a_population_may_be_of_one_hand():
+    # Two labels of four are wrong; the network sees that all but the last are of the first class.
+    seen = torch.eye(3)[[0, 0, 0, 2]]
+
+    assert imbalance([0, 0, 1, 2], seen) > 0.1
+    found = imbalance([0, 0, 1, 2], seen, mirrored_class=(1, 0, 2))
+    assert found == pytest.approx(0, abs=1e-6)
+    # The class that is its own mirror image is still not to be forgotten.
+    assert imbalance([0, 0, 1, 2], seen[[0, 0, 0, 1]], mirrored_class=(1, 0, 2)) > 1

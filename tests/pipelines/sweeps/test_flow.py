@@ -4,7 +4,14 @@ import pytest
 
 from pipelines.sweeps import flow
 from pipelines.sweeps.flow import ERROR_FILE, Room, run_trials
-from pipelines.sweeps.trial import RESULT_FILE
+from pipelines.sweeps.trial import PREDICTIONS_FILE, RESULT_FILE
+
+
+def leave(folder, end=RESULT_FILE):
+    """Leave in a trial's folder what one that was judged has there."""
+    folder.mkdir(exist_ok=True)
+    (folder / PREDICTIONS_FILE).touch()
+    (folder / end).write_text('{"last": 0.5}')
 
 
 def made(key, error=""):
@@ -25,7 +32,7 @@ def sweep(tmp_path, monkeypatch):
                 if end == "dies":
                     told.on_trial_error(1, [], made(key, "a long story\nNodeDiedError\n"))
                 else:
-                    (folder / key / end).write_text('{"last": 0.5}')
+                    leave(folder / key, end)
                     told.on_trial_complete(1, [], made(key))
 
         for key in "ab":
@@ -62,9 +69,17 @@ def test_a_trial_that_cannot_be_is_not_run_again(sweep):
     assert rounds == ["ab"]
 
 
+def test_a_result_whose_predictions_are_missing_does_not_count(tmp_path):
+    leave(tmp_path)
+    assert flow.read_result(tmp_path) == {"last": 0.5}
+
+    (tmp_path / PREDICTIONS_FILE).unlink()
+
+    assert flow.read_result(tmp_path) is None
+
+
 def test_a_result_is_handed_on_once_and_what_breaks_off_is_told(tmp_path, capsys):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / RESULT_FILE).write_text('{"last": 0.5}')
+    leave(tmp_path / "a")
     taken = []
     told = flow._Told(tmp_path, lambda key, result: taken.append((key, result)))
 
