@@ -46,7 +46,7 @@ def map_blocks(
         if not left:
             return
         pool = replace(pool, size=min(pool.size, len(left)))
-        rows = ray.data.from_arrow(left)
+        rows = ray.data.from_blocks(left)
         watch(rows, pool)
         results = rows.map_batches(
             worker,

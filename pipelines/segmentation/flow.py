@@ -156,7 +156,7 @@ def _stream(
         per_block = max(per_block, min(len(jobs) // (2 * n_actors), WINDOWS_PER_BATCH))
     # The rows are handed over as blocks. To read them from a source would need a process of its
     # own for a few kilobytes, and a core, which the actors do not leave free.
-    rows = ray.data.from_arrow([pa.Table.from_pylist(b) for b in _blocks(jobs, per_block)])
+    rows = ray.data.from_blocks([pa.Table.from_pylist(b) for b in _blocks(jobs, per_block)])
     settings = asdict(plan.settings)
     watch(rows, pool, network_pool)
     if network_pool is not None:
