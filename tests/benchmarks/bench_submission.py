@@ -1,4 +1,8 @@
-"""From a job that was accepted to its first work: a verb, against the least that Ray can do."""
+"""From a job that was accepted to its first work: a verb, against the least that Ray can do.
+
+Half of what a verb needs more than a bare task is what Ray Data needs for a pool of actors: so it
+is measured against that too.
+"""
 
 import os
 import re
@@ -42,6 +46,20 @@ def note(path):
 ray.init()
 ray.get(note.remote(sys.argv[1]))
 """
+#: The same of a batch that an actor of Ray Data's gets.
+DATA_SCRIPT = """
+import pathlib, sys, pyarrow, ray, ray.data
+
+class Note:
+    def __call__(self, batch):
+        pathlib.Path(str(batch["path"][0])).touch()
+        return batch
+
+ray.init()
+rows = ray.data.from_blocks([pyarrow.table({"path": [sys.argv[1]]})])
+pool = ray.data.ActorPoolStrategy(size=2)
+list(rows.map_batches(Note, compute=pool, num_cpus=1).iter_batches())
+"""
 
 
 def run() -> list[Measurement]:
@@ -50,24 +68,33 @@ def run() -> list[Measurement]:
         os.environ |= nodes.environment()
         try:
             server = JobServer(nodes.dashboard)
-            pairs = [
-                (seconds_of_verb(Path(name), nodes, server), seconds_of_ray(Path(name), server))
+            times = [
+                (
+                    seconds_of_verb(Path(name), nodes, server),
+                    seconds_of_ray(Path(name), server, SCRIPT),
+                    seconds_of_ray(Path(name), server, DATA_SCRIPT),
+                )
                 for _ in range(N_REPEATS)
             ]
         finally:
             os.environ.clear()
             os.environ.update(before)
-    ours, rays = (statistics.median(times) for times in zip(*pairs, strict=True))
     return [
-        Measurement(
-            "job accepted to first tile begun, against Ray's own to a first task",
-            f"{ours:.1f} s",
-            f"{rays:.1f} s",
-            statistics.median(ours / rays for ours, rays in pairs),
-            "at most",
-            GOAL,
-        )
+        _against("Ray's own to a first task", [(ours, rays) for ours, rays, _ in times]),
+        _against("Ray Data's own to a first batch", [(ours, data) for ours, _, data in times]),
     ]
+
+
+def _against(what: str, pairs: list[tuple[float, float]]) -> Measurement:
+    ours, baseline = (statistics.median(times) for times in zip(*pairs, strict=True))
+    return Measurement(
+        f"job accepted to first tile begun, against {what}",
+        f"{ours:.1f} s",
+        f"{baseline:.1f} s",
+        statistics.median(ours / baseline for ours, baseline in pairs),
+        "at most",
+        GOAL,
+    )
 
 
 def seconds_of_verb(folder: Path, nodes: Nodes, server: JobServer) -> float:
@@ -90,10 +117,10 @@ def seconds_of_verb(folder: Path, nodes: Nodes, server: JobServer) -> float:
     return since_accepted(begun, job_id, server)
 
 
-def seconds_of_ray(folder: Path, server: JobServer) -> float:
-    """Submit a script with one task."""
+def seconds_of_ray(folder: Path, server: JobServer, script: str) -> float:
+    """Submit a script that takes note of when its first work is begun."""
     code = Path(tempfile.mkdtemp(dir=folder))
-    (code / "script.py").write_text(SCRIPT)
+    (code / "script.py").write_text(script)
     begun, job_id = code / "begun", f"script-{code.name}"
     server.submit(
         job_id, f"python script.py {begun}", working_dir=code, environment={}, metadata={}

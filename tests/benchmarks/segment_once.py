@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 
 from pipelines.archive import open_archive
+from services import event_log
 from services.verbs.segment import Settings, perform
 
 
@@ -40,6 +41,10 @@ def main() -> None:
 
     archive = open_archive(Path(sys.argv[1]))
     n_workers = int(sys.argv[-1]) if sys.argv[-1].isdecimal() else 2
+    begun: list[float] = []
+    event_log.tile_ended = lambda stage, tile: begun.append(
+        time.perf_counter() - tile.result.seconds
+    )
     memory = PeakMemory()
     if "memory" in sys.argv:
         memory.start()
@@ -49,6 +54,8 @@ def main() -> None:
         seconds, busy = time.perf_counter() - before, time.process_time() - busy
     result = {
         "seconds": seconds,
+        # From when the first tile was begun: the workers have started.
+        "working_s": before + seconds - begun[0],
         "driver_cpu_s": busy,
         "with_start_s": time.perf_counter() - started,
         "driver_mb": memory.driver_bytes / 1e6,
