@@ -100,9 +100,7 @@ def write_sweep_report(
 def _accuracy(found: Found, figures: FigureFolder) -> Section:
     """Draw and list accuracy against error rate."""
     curves = {method: found.curve(method, found.interval) for method in found.methods}
-    clean = None
-    if 0.0 in found.rates:
-        clean = max(float(curve.values[0]) for curve in curves.values())
+    baseline = "ce" if "ce" in curves else found.methods[0]
     published = None
     if found.study.has_mirror:
         at = [rate for rate in _PUBLISHED if rate / 100 in found.rates]
@@ -110,10 +108,9 @@ def _accuracy(found: Found, figures: FigureFolder) -> Section:
             values = np.array([_PUBLISHED[rate] / 100 for rate in at])
             none = np.full(len(at), np.nan)
             published = Curve(np.array(at) / 100, values, none, none)
-    baseline = "ce" if "ce" in curves else found.methods[0]
     figure = accuracy_figure(
         curves,
-        clean_accuracy=clean,
+        clean_accuracy=found.clean_accuracy(baseline),
         published=published,
         baseline=baseline,
         chance=1 / len(found.study.classes),

@@ -63,6 +63,11 @@ class Found:
                 found[method] = histories
         return found
 
+    def clean_accuracy(self, method: str) -> float | None:
+        """Return what a method reaches without wrong labels; None where that was not tried."""
+        lasts = [self.rows[key]["last"] for key in self.keys(method, 0.0)]
+        return float(np.mean(lasts)) if lasts else None
+
     @property
     def telling_rate(self) -> float:
         """The error rate that shows most: the one nearest to 0.4."""
