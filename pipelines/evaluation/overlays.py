@@ -112,7 +112,9 @@ def outlines(grey: Pixels, layer: Pixels) -> Pixels:
     return np.where(drawn, layer[..., :3], grey[..., None])
 
 
-def tile_crops(crops: NDArray[Any], *, columns: int, gap_px: int = 4, fill: int = 255) -> Pixels:
+def tile_crops(
+    crops: NDArray[Any], *, columns: int, gaps_px: tuple[int, int] = (4, 4), fill: int = 255
+) -> Pixels:
     """Lay equal crops out in rows, from the upper left.
 
     Parameters
@@ -121,15 +123,16 @@ def tile_crops(crops: NDArray[Any], *, columns: int, gap_px: int = 4, fill: int 
         N of at least 1.
     columns : int
         Crops per row.
-    gap_px : int
-        Space between crops, in pixels.
+    gaps_px : (int, int)
+        Space between rows and between columns, in pixels.
     fill : int
         Grey value of the space between, and of places left over.
     """
     n_crops, height, width = crops.shape
     rows = math.ceil(n_crops / columns)
-    step_y, step_x = height + gap_px, width + gap_px
-    sheet = np.full((rows * step_y - gap_px, columns * step_x - gap_px), fill, np.uint8)
+    gap_y, gap_x = gaps_px
+    step_y, step_x = height + gap_y, width + gap_x
+    sheet = np.full((rows * step_y - gap_y, columns * step_x - gap_x), fill, np.uint8)
     for index, crop in enumerate(crops):
         y, x = index // columns * step_y, index % columns * step_x
         sheet[y : y + height, x : x + width] = crop

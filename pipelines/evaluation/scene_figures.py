@@ -12,6 +12,12 @@ from pipelines.evaluation.overlays import tile_crops
 
 Floats = NDArray[np.float64]
 
+#: Of a gallery: the width that a crop takes with its gap, and its caption's letters and lines.
+_COLUMN_IN, _CAPTION_PT = 1.0, 7
+_CAPTION_LINE_IN = 1.25 * _CAPTION_PT / 72
+#: More than an average letter of a title takes.
+_TITLE_LETTER_IN = 0.1
+
 
 def seam_map(
     shape: tuple[int, int],
@@ -96,20 +102,31 @@ def gallery(
         What all of them are.
     """
     edge = crops.shape[1]
-    gap = round(0.3 * edge)
     columns = min(columns, len(crops))
-    sheet = tile_crops(crops, columns=columns, gap_px=gap)
-    width_in = 1.0 * columns + 0.2
-    figure = Figure(
-        figsize=(width_in, width_in * (sheet.shape[0] + 2 * gap) / sheet.shape[1] + 0.4)
+    gap_x = round(0.3 * edge)
+    px_per_in = columns * (edge + gap_x) / (_COLUMN_IN * columns)
+    n_lines = max(caption.count("\n") + 1 for caption in captions)
+    gap_y = round((n_lines + 1) * _CAPTION_LINE_IN * px_per_in)
+    sheet = tile_crops(crops, columns=columns, gaps_px=(gap_y, gap_x))
+    # The last row has its captions below it too.
+    height, width = sheet.shape[0] + gap_y, sheet.shape[1]
+    share, text = bar
+    said = f"{title} (bar: {text})".strip()
+    margin_in, title_in = 0.1, 0.35
+    sheet_in = width / px_per_in, height / px_per_in
+    # Few crops may be narrower than their title.
+    width_in = max(sheet_in[0], _TITLE_LETTER_IN * len(said)) + 2 * margin_in
+    height_in = sheet_in[1] + title_in
+    figure = Figure(figsize=(width_in, height_in))
+    axes = figure.add_axes(
+        (margin_in / width_in, 0.0, sheet_in[0] / width_in, sheet_in[1] / height_in)
     )
-    axes = figure.add_axes((0.02, 0.02, 0.96, 0.9))
-    axes.imshow(sheet, cmap="gray", vmin=0, vmax=255)
+    axes.imshow(sheet, cmap="gray", vmin=0, vmax=255, aspect="auto")
     axes.set_axis_off()
     for index, caption in enumerate(captions):
-        y, x = index // columns * (edge + gap), index % columns * (edge + gap)
-        axes.text(x + edge / 2, y + edge + gap * 0.1, caption, ha="center", va="top", size=7)
-    share, text = bar
+        y, x = index // columns * (edge + gap_y), index % columns * (edge + gap_x)
+        axes.text(x + edge / 2, y + 1.05 * edge, caption, ha="center", va="top", size=_CAPTION_PT)
+    axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
     axes.add_patch(Rectangle((edge * 0.06, edge * 0.9), edge * share, edge * 0.04, color="white"))
-    axes.set_title(f"{title} (bar: {text})".strip())
+    axes.set_title(said, loc="left")
     return finish(figure)

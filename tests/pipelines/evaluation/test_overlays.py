@@ -108,7 +108,7 @@ def test_nothing_found_draws_nothing():
 def test_crops_are_laid_out_in_reading_order():
     crops = np.arange(3, dtype=np.uint8)[:, None, None] * np.ones((3, 1, 1), np.uint8)
 
-    assert tile_crops(crops, columns=2, gap_px=1, fill=9).tolist() == [
+    assert tile_crops(crops, columns=2, gaps_px=(1, 1), fill=9).tolist() == [
         [0, 9, 1],
         [9, 9, 9],
         [2, 9, 9],

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from pipelines.evaluation.scene_figures import gallery, seam_map
 
@@ -46,5 +47,37 @@ def test_a_gallery_shows_crops_captions_and_a_scale_bar():
     shown = np.asarray(axes.images[0].get_array())
     assert shown[:, :10].tolist() == crops[0].tolist()
     assert [text.get_text() for text in axes.texts] == ["a", "b"]
-    assert axes.get_title() == "right (bar: 5 nm)"
+    assert axes.get_title("left") == "right (bar: 5 nm)"
     assert axes.patches[0].get_width() == 2.5
+
+
+@pytest.mark.parametrize("n_lines", [1, 3])
+def test_no_caption_reaches_into_another_crop_or_out_of_the_figure(n_lines):
+    crops = np.zeros((5, 40, 40), np.uint8)
+    caption = "\n".join(["left → right"] * n_lines)
+
+    figure = gallery(crops, [caption] * 5, bar=(0.25, "5 nm"), columns=2, title="all")
+
+    (axes,) = figure.axes
+    figure.draw_without_rendering()
+    to_sheet = axes.transData.inverted()
+    sheet = np.asarray(axes.images[0].get_array())
+    tops = np.flatnonzero(np.diff((sheet[:, 0] == 0).astype(int), prepend=0) == 1)
+    assert len(tops) == 3
+    for place, text in enumerate(axes.texts):
+        box = text.get_window_extent()
+        (_, top), (_, bottom) = to_sheet.transform([(box.x0, box.y1), (box.x0, box.y0)])
+        assert top >= tops[place // 2] + 40
+        assert bottom <= [*tops[1:], np.inf][place // 2]
+        assert box.y0 >= 0
+
+
+def test_the_title_of_a_single_crop_is_not_cut_off():
+    title = "the surest proposals of all"
+
+    figure = gallery(np.zeros((1, 40, 40), np.uint8), ["a"], bar=(0.25, "500 nm"), title=title)
+
+    figure.draw_without_rendering()
+    box = figure.axes[0]._left_title.get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.x1
