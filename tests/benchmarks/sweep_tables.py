@@ -85,6 +85,9 @@ def merged(before: dict[str, Any] | None, found: dict[str, Any]) -> dict[str, An
     """Keep the methods of an earlier sweep at the same terms that were not run anew."""
     if before is None or any(before[term] != found[term] for term in TERMS):
         return found
+    if found["cells"] == before["cells"]:
+        # Nothing was run since.
+        return before
     left = {name: cells for name, cells in before["cells"].items() if name not in found["cells"]}
     if not left:
         return found
