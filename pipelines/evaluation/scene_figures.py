@@ -104,7 +104,7 @@ def gallery(
     edge = crops.shape[1]
     columns = min(columns, len(crops))
     gap_x = round(0.3 * edge)
-    px_per_in = columns * (edge + gap_x) / (_COLUMN_IN * columns)
+    px_per_in = (edge + gap_x) / _COLUMN_IN
     n_lines = max(caption.count("\n") + 1 for caption in captions)
     gap_y = round((n_lines + 1) * _CAPTION_LINE_IN * px_per_in)
     sheet = tile_crops(crops, columns=columns, gaps_px=(gap_y, gap_x))

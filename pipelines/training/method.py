@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from pipelines.training import losses
+from pipelines.training.losses import prior_divergence
 from pipelines.training.team import Team
 
 #: Logits of every network for every training sample, undisturbed: (n_networks, N, K).
@@ -282,7 +282,7 @@ class Method(ABC):
         shares, mean = self.training_set.given_shares, self.mean_over_step(probs, batch)
         if mirrored := list(self.training_set.mirrored_class):
             shares, mean = ((x + x[mirrored]) / 2 for x in (shares, mean))
-        return losses.prior_divergence(mean, shares)
+        return prior_divergence(mean, shares)
 
     def smallest(self, losses: Tensor, batch: Batch, n: int) -> Tensor:
         """Tell which samples (B,) are among the ``n`` with the smallest losses of all workers'."""
