@@ -1,7 +1,6 @@
 """Create mosaics: level 0 in whole shards from any process, the rest and the name at the end."""
 
 import math
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from pipelines.mosaic.layout import (
 from pipelines.mosaic.ngff import image_metadata, level_shapes, write_group
 from pipelines.mosaic.pyramid import DIGEST_BLOCK_PX, build_first_level, build_level, halve_mean
 from pipelines.mosaic.tiling import blocks
+from pipelines.places import move, remove_tree
 from pipelines.records import Window
 
 #: The pixel types that a mosaic may have.
@@ -94,12 +94,12 @@ class MosaicWriter:
         }
         ome = image_metadata(name, len(shapes), self.pixel_size_nm)
         write_group(self.partial, {"ome": ome, "tessera": ours})
-        self.partial.rename(self.path)
+        move(self.partial, self.path)
         return open_mosaic(self.path).info
 
     def discard(self) -> None:
         """Remove what an unfinished mosaic left."""
-        shutil.rmtree(self.partial, ignore_errors=True)
+        remove_tree(self.partial)
 
     def _create_level(self, k: int, shape: tuple[int, int]) -> zarr.Array[Any]:
         return create_array(

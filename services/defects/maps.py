@@ -1,12 +1,12 @@
 """Score maps beside the mosaics: one writer, whole shards, opened by any OME-Zarr viewer."""
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipelines.archive import MOSAIC_SUFFIX, Archive
+from pipelines.places import remove_tree
 
 if TYPE_CHECKING:
     from pipelines.mosaic.ome_zarr import MosaicInfo, MosaicWriter
@@ -38,7 +38,7 @@ class MapWriter:
 
         if self._writer is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(self._path, ignore_errors=True)
+            remove_tree(self._path)
             self._writer = create_mosaic(
                 self._path,
                 shape=self._info.shape,

@@ -150,7 +150,8 @@ def stored(
     from pipelines.tables import read_rows
     from services.defects.maps import map_path
 
-    table = pq.read_table(scores_path(archive, model, info.name))
+    with scores_path(archive, model, info.name).open("rb") as file:
+        table = pq.read_table(file)
     origins = np.stack([table["y0_px"].to_numpy(), table["x0_px"].to_numpy()], axis=1)
     scores = table["score"].to_numpy()
     is_defect, is_doubtful, kinds = mark(origins, model.config["patch_px"], known)
@@ -218,7 +219,8 @@ def _keep(
     path = scores_path(archive, model, info.name)
     path.parent.mkdir(parents=True, exist_ok=True)
     columns = {"y0_px": origins[order, 0], "x0_px": origins[order, 1], "score": scores[order]}
-    pq.write_table(pa.table(columns), path)
+    with path.open("wb") as file:
+        pq.write_table(pa.table(columns), file)
     threshold = float(model.config["threshold"])
     found: list[Found] = []
     for part in parts:

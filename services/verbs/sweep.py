@@ -27,8 +27,6 @@ class Settings(ClusterSettings):
     same command. Results are in the table `trials`, in MLflow, and in a report with figures.
     """
 
-    IN_BUCKETS = False
-
     preset: str = Field("handedness", description="name of a preset, or a TOML file")
     method: tuple[str, ...] = Field((), description="only these of its methods; repeatable")
     error_rate: tuple[float, ...] = Field(

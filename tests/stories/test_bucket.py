@@ -124,6 +124,78 @@ def test_a_night_in_a_bucket_does_what_is_new_once(tessera, mosaics, bucket, sto
     assert (archive.reports / "night-monday.html").is_file()
 
 
+#: A trial of a second or two.
+PRESET = """
+title = "In a bucket"
+noise = "sym_pair"
+error_rates = [0.2]
+seeds = [0]
+n_train = 30
+n_select = 6
+n_clean = 0
+n_test = 0
+
+[data]
+kind = "mosaics"
+learn = ["synthesis"]
+test = ["racemic"]
+control = []
+mirror_pairs = ["right:left"]
+input_px = 32
+
+[loop]
+n_epochs = 1
+batch_size = 16
+
+[[variants]]
+method = "ce"
+"""
+
+
+def test_sweeps_segmenters_and_defects_work_in_a_bucket(tessera, mosaics, bucket, store, tmp_path):
+    from tests.drawn_discs import write_truth
+
+    scans, lattices = f"s3://{bucket}/scans", f"s3://{bucket}/lattices"
+    images, drawn = tmp_path / "images", tmp_path / "drawn"
+    labels = ("--labels", images / "defects.csv")
+    (tmp_path / "preset.toml").write_text(PRESET)
+    write_truth(drawn, range(3))
+    fit = (
+        "segmenter", "fit", "--archive", scans, "--truth", drawn, "--pixel-size-nm", 2,
+        "--name", "discs", "--no-weak", "--epochs", 1, "--steps-per-epoch", 2,
+    )  # fmt: skip
+
+    def result(*arguments):
+        ran = tessera(*arguments, "--json", **store.environment, TESSERA_SCRATCH=tmp_path / "work")
+        assert ran.returncode == 0, ran.stderr
+        return json.loads(ran.stdout)
+
+    result("ingest", *mosaics, "--archive", scans)
+    swept, again = (
+        result("sweep", "--archive", scans, "--preset", tmp_path / "preset.toml") for _ in range(2)
+    )
+    result(*fit)
+    judged = result("segmenter", "evaluate", "--archive", scans, "--truth", drawn,
+                    "--pixel-size-nm", 2, "--method", "otsu")  # fmt: skip
+    result("defects", "simulate", images, "--images", 4, "--size-px", 256, "--snr", 3)
+    result("ingest", images, "--archive", lattices)
+    result("defects", "fit", "--archive", lattices, *labels)
+    scored, kept = (result("defects", "score", "--archive", lattices, *labels) for _ in range(2))
+
+    assert (swept["unchanged"], again["unchanged"]) == (0, 1)
+    assert swept["accuracy"] == again["accuracy"]
+    assert judged["best"] == "otsu"
+    assert (scored["unchanged"], kept["unchanged"]) == (0, 4)
+    assert scored["flagged"] == kept["flagged"]
+    archives = [open_archive(place(url)) for url in (scans, lattices)]
+    assert read_rows(archives[0], "trials").num_rows == 1
+    reports = [sorted(p.name for p in a.reports.iterdir() if p.suffix) for a in archives]
+    assert [name.partition("-")[0] for name in reports[0]] == ["segmenters", "sweep"]
+    assert reports[1] == ["defects-defects-1.html"]
+    shown = open_mosaic(archives[1].root / "defects" / "defects-1" / "lattice-0000.ome.zarr")
+    assert shown.info.shape == (256, 256)
+
+
 def test_a_second_driver_is_sent_away(tessera, bucket, store, tmp_path):
     from pipelines.archive import create_archive
     from services.lock import hold
@@ -146,7 +218,6 @@ def test_a_second_driver_is_sent_away(tessera, bucket, store, tmp_path):
         ("status", "s3://no-such-bucket/a", {}, "bucket no-such-bucket does not exist"),
         ("status", "s3://lab/a", {"AWS_ACCESS_KEY_ID": ""}, "needs credentials"),
         ("status", "s3://lab/a", {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "cannot be reached"),
-        ("sweep", "s3://lab/a", {}, "this verb needs an archive in a folder, got s3://lab/a"),
         ("segment", "s3://lab/a", {"RAY_ADDRESS": "127.0.0.1:9"}, "TESSERA_SCRATCH must name"),
     ],
 )

@@ -35,8 +35,6 @@ class Settings(GridSettings):
     leads with what could be mistaken for a defect: image, session, brightness.
     """
 
-    IN_BUCKETS = False
-
     labels: str = Field(description="known defects, as in fit: FILE.csv or labels/NAME")
     method: tuple[str, ...] = Field(
         (), description="detectors, or all; repeatable; the quick ones by default"

@@ -30,8 +30,6 @@ class Settings(GridSettings):
     --false-alarms of them. The model becomes NAME@candidate.
     """
 
-    IN_BUCKETS = False
-
     method: str = Field("lattice", description="name of the detector")
     name: str = Field(
         "defects",

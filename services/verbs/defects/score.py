@@ -26,8 +26,6 @@ class Settings(PatchSettings):
     the curves too. What is done already is not done again.
     """
 
-    IN_BUCKETS = False
-
     model: str = Field(
         "defects@candidate", description="NAME@ALIAS or NAME/VERSION of a fitted detector"
     )

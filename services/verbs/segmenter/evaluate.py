@@ -30,8 +30,6 @@ class Settings(ArchiveSettings):
     `tessera segment --method auto` uses from then on. A report shows what each of them found.
     """
 
-    IN_BUCKETS = False
-
     truth: Path = Field(description="folder of images, and labels, segmaps or masks of equal names")
     method: tuple[str, ...] = Field(
         (),

@@ -32,8 +32,6 @@ class Settings(TeamSettings):
     the same command, and a finished one is not done again.
     """
 
-    IN_BUCKETS = False
-
     name: str = Field(
         "segmenter",
         # Refused here and not by the registry after an hour of fitting.

@@ -22,8 +22,6 @@ class Settings(ArchiveSettings):
     takes that.
     """
 
-    IN_BUCKETS = False
-
     tracking_uri: str | None = Field(
         None, description="MLflow server; by default a database in the archive"
     )
