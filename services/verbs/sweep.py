@@ -45,7 +45,6 @@ class Settings(ClusterSettings):
     scheduler: Literal["none", "asha"] = Field(
         "none", description="asha stops what falls behind: then budgets are not equal"
     )
-    dry_run: bool = Field(False, description="say what would be done, and how long it may take")
     tracking_uri: str | None = Field(
         None, description="MLflow server; by default a database in the archive"
     )
@@ -104,7 +103,7 @@ def _sweep(archive: Archive, settings: Settings) -> Outcome:
     new = {key for key in trials if read_result(folder / key) is None}
     left = [trials[key] for key in trials if key in new]
     n_done = len(trials) - len(left)
-    with _connect_if(bool(left) and not settings.dry_run, settings.address):
+    with _connect_if(bool(left), settings.address):
         nodes = connected_nodes() if ray.is_initialized() else this_machine(device_count())
         wish = replace(settings.wish, workers=settings.trials_at_once or settings.workers)
         room = plan_room(nodes, wish)
@@ -115,9 +114,6 @@ def _sweep(archive: Archive, settings: Settings) -> Outcome:
             f"{count(len(trials), 'trial')}, {n_done} of them done; "
             f"{room.n_at_once} at once, about {max(1, round(seconds / 60))} min to go"
         )
-        if settings.dry_run:
-            values = {"trials": len(trials), "unchanged": n_done, "estimated_s": round(seconds)}
-            return Outcome("planned", values)
         progress = Progress("sweep", len(trials), unit="trials")
         recorder = Recorder(archive, settings, study, trials)
 

@@ -39,20 +39,6 @@ control = []
 mirror_pairs = ["right:left"]
 input_px = 32
 
-[[data.simulate]]
-name = "synthesis"
-preset = "easy"
-size_px = 1536
-left_fraction = 0.0
-seed = 1
-
-[[data.simulate]]
-name = "racemic"
-preset = "easy"
-size_px = 1024
-left_fraction = 0.5
-seed = 2
-
 [loop]
 n_epochs = 8
 batch_size = 32
@@ -76,8 +62,16 @@ def prepared(tessera, tmp_path_factory) -> Path:
     """A folder with a preset, and an archive of particles with labels, nothing learnt yet."""
     folder = tmp_path_factory.mktemp("prepared")
     (folder / "drill.toml").write_text(PRESET)
+    drawn = {"synthesis": (1536, 0.0, 1), "racemic": (1024, 0.5, 2)}
+    simulated = [
+        ("simulate", folder / name, "--preset", "easy", "--workers", 1, "--size-px", size_px,
+         "--left-fraction", left, "--seed", seed)
+        for name, (size_px, left, seed) in drawn.items()
+    ]  # fmt: skip
     for words in (
-        (*sweep(folder), folder / "a", "--dry-run"),
+        *simulated,
+        ("ingest", *(folder / name for name in drawn), "--archive", folder / "a"),
+        ("segment", "--archive", folder / "a"),
         ("label", "--archive", folder / "a", "--assume", "right"),
     ):
         done = tessera(*words)
