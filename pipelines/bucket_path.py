@@ -10,6 +10,7 @@ import io
 import os
 import re
 import stat
+from abc import abstractmethod
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -259,9 +260,9 @@ class BucketPath(type(Path())):  # type: ignore[misc]
 class _WholeOrNot(io.IOBase):
     """A file that forgets what was written when its block ends by an error."""
 
+    @abstractmethod
     def discard(self) -> None:
         """Forget what was written."""
-        raise NotImplementedError
 
     def __exit__(
         self,

@@ -22,7 +22,7 @@ from pipelines.digests import digest_array, digest_json
 from pipelines.errors import MosaicError, SettingsError
 from pipelines.training.augmentation import Augmentation
 from pipelines.training.loop import LoopSettings
-from pipelines.training.method import Phase
+from pipelines.training.phases import Phase
 from pipelines.training.samples import UNKNOWN
 from pipelines.training.splits import CLEAN_SMALL, TEST, TRAIN, SplitFractions, split_roles
 from services import result_versions

@@ -11,7 +11,8 @@ from pipelines.classifiers.plan import TrainPlan
 from pipelines.randomness import generator
 from pipelines.training.augmentation import augment, draw_uniforms, noise_bank
 from pipelines.training.loader import CropLoader
-from pipelines.training.method import Batch, Epoch
+from pipelines.training.method import Batch
+from pipelines.training.phases import Epoch
 from pipelines.training.samples import Samples
 from pipelines.training.team import Team
 

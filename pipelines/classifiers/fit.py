@@ -33,7 +33,8 @@ from pipelines.training.checkpoint import (
 )
 from pipelines.training.loader import CropLoader
 from pipelines.training.loop import make_optimiser, should_stop, train_epoch
-from pipelines.training.method import Epoch, TrainingSet, plan_epochs
+from pipelines.training.method import TrainingSet
+from pipelines.training.phases import Epoch, plan_epochs
 from pipelines.training.samples import UNKNOWN
 from pipelines.training.splits import SELECT
 from pipelines.training.team import Team

@@ -4,7 +4,7 @@ import numpy as np
 
 from pipelines.classifiers.plan import TrainPlan
 from pipelines.errors import SettingsError
-from pipelines.training.method import Epoch
+from pipelines.training.phases import Epoch
 from pipelines.training.samples import UNKNOWN, Samples, plain_samples, with_mirror_images
 from pipelines.training.splits import CLEAN_SMALL, TRAIN
 

@@ -11,7 +11,8 @@ from torch import nn
 
 from pipelines.errors import ModelError
 from pipelines.randomness import generator
-from pipelines.training.method import Batch, Epoch, Method, Phase, PredictAll
+from pipelines.training.method import Batch, Method, PredictAll
+from pipelines.training.phases import Epoch, Phase
 
 Optimiser = Literal["adamw", "adam", "sgd", "adadelta"]
 Schedule = Literal["cosine", "late", "constant"]

@@ -20,7 +20,8 @@ from pipelines.sweeps.study_set import LEARN, TEST, StudySet, write_study_set
 from pipelines.sweeps.trial import run_trial
 from pipelines.training.augmentation import Augmentation, augment, draw_uniforms, noise_bank
 from pipelines.training.loop import LoopSettings, make_optimiser, train_epoch
-from pipelines.training.method import Batch, Method, Phase, TrainingSet, plan_epochs
+from pipelines.training.method import Batch, Method, TrainingSet
+from pipelines.training.phases import Phase, plan_epochs
 from tests.benchmarks.record import Measurement
 
 BATCH, N_BATCHES, INPUT_PX, CROP_PX = 64, 20, 64, 98

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from pipelines.training import losses, method
-from pipelines.training.method import Batch, Phase, PredictAll
+from pipelines.training.method import Batch, PredictAll
+from pipelines.training.phases import Phase
 
 #: The share of the running loss that the price of abstaining starts from, and its decay.
 _START_SHARE, _DECAY = 1 / 64, 0.05

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from pipelines.training import losses, method
-from pipelines.training.method import Batch, Phase, PredictAll
+from pipelines.training.method import Batch, PredictAll
+from pipelines.training.phases import Phase
 
 
 def trusted_matrix(probs: Tensor, true_labels: Tensor, *, n_classes: int) -> Tensor:

@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from pipelines.training import losses, method
-from pipelines.training.method import Batch, Phase
+from pipelines.training.method import Batch
+from pipelines.training.phases import Phase
 
 
 class Method(method.Method):

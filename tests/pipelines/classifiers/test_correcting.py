@@ -11,7 +11,8 @@ from pipelines.classifiers.methods import dac, elr, elr_balanced, forward, glc
 from pipelines.classifiers.methods.forward import anchor_matrix
 from pipelines.classifiers.methods.glc import trusted_matrix
 from pipelines.training.loop import LoopSettings, make_optimiser, train_epoch
-from pipelines.training.method import Batch, TrainingSet, plan_epochs
+from pipelines.training.method import Batch, TrainingSet
+from pipelines.training.phases import plan_epochs
 
 CPU = torch.device("cpu")
 

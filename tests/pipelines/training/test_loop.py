@@ -14,7 +14,8 @@ from pipelines.training.loop import (
     should_stop,
     train_epoch,
 )
-from pipelines.training.method import Batch, Method, Phase, TrainingSet, plan_epochs
+from pipelines.training.method import Batch, Method, TrainingSet
+from pipelines.training.phases import Phase, plan_epochs
 
 CPU = torch.device("cpu")
 #: Two clouds of points that one layer can part.
