@@ -39,6 +39,7 @@ def mosaics(tessera, tmp_path_factory):
     return folder / "synthesis", folder / "racemic"
 
 
+@pytest.mark.cluster
 def test_a_bad_day_of_the_bucket_changes_no_result(tessera, mosaics, bucket, store, tmp_path):
     url, scratch, log = f"s3://{bucket}/lab", tmp_path / "scratch", tmp_path / "log.jsonl"
     environment = {**store.environment, "TESSERA_SCRATCH": scratch, "TESSERA_LOG_FILE": log}
@@ -101,6 +102,7 @@ def written(archive, scratch, log):
         yield key, (archive.root / key).read_bytes()
 
 
+@pytest.mark.cluster
 def test_a_night_in_a_bucket_does_what_is_new_once(tessera, mosaics, bucket, store, tmp_path):
     url, watched = f"s3://{bucket}/lab", mosaics[0]
     environment = {**store.environment, "TESSERA_SCRATCH": tmp_path}
@@ -152,6 +154,7 @@ method = "ce"
 """
 
 
+@pytest.mark.cluster
 def test_sweeps_segmenters_and_defects_work_in_a_bucket(tessera, mosaics, bucket, store, tmp_path):
     from tests.drawn_discs import write_truth
 
