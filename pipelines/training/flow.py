@@ -24,9 +24,10 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from cluster.resources import ANY_TEAM, TeamWish, connected_nodes, plan_team
 from pipelines.errors import TesseraError
+from pipelines.training.checkpoint import n_epochs_done
 from pipelines.training.team import Team
 
-#: How often a team whose worker died starts again from its last checkpoint.
+#: How often a team whose worker died starts again from the same checkpoint.
 _MAX_FAILURES = 2
 #: What a worker notes that found a mistake: Ray begins again all the same, with nobody lost.
 _REFUSED = "refused"
@@ -48,7 +49,9 @@ def run_training(
 
     The function keeps its own checkpoints in ``folder`` and goes on from them: Ray's would come
     back to any later run of the same name. When workers are lost, a team of those that there is
-    room for goes on, and it grows again when the cluster does.
+    room for goes on, and it grows again when the cluster does. It may lose any number of workers,
+    as long as it gains an epoch now and then: only a team that is lost three times over the same
+    epoch is given up.
 
     Parameters
     ----------
@@ -78,44 +81,60 @@ def run_training(
         use_gpu = plan_team(connected_nodes(), n_workers, wish)
     # The trainer's own setting comes too late for what it says while it is made.
     logging.getLogger("ray.train").setLevel(logging.ERROR)
-    # A name of its own for every run: to an old name Ray Train hands the old checkpoint.
-    name = f"{folder.name}-{uuid.uuid4().hex[:8]}"
-    starts = folder.absolute() / "ray" / f"{name}.starts"
-    trainer = TorchTrainer(
-        _train_as_worker,
-        train_loop_config={
-            "function": function,
-            "plan": plan,
-            "folder": str(folder),
-            "starts": str(starts) if n_workers else None,
-        },
-        torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo"),
-        scaling_config=ScalingConfig(
-            num_workers=(wish.min_workers, n_workers) if n_workers > 1 else n_workers,
-            use_gpu=use_gpu and n_workers > 0,
-        ),
-        run_config=RunConfig(
-            name=name,
-            storage_path=str(folder.absolute() / "ray"),
-            logging_config=LoggingConfig(log_level="ERROR"),
-            failure_config=FailureConfig(max_failures=_MAX_FAILURES if n_workers else 0),
-        ),
+    starts = folder.absolute() / "ray" / f"{uuid.uuid4().hex[:8]}.starts"
+    config = {
+        "function": function,
+        "plan": plan,
+        "folder": str(folder),
+        "starts": str(starts) if n_workers else None,
+    }
+    scaling = ScalingConfig(
+        num_workers=(wish.min_workers, n_workers) if n_workers > 1 else n_workers,
+        use_gpu=use_gpu and n_workers > 0,
     )
+    torch_config = TorchConfig(backend="nccl" if use_gpu else "gloo")
     watches = [watch] if watch else []
     if n_workers:
         watches.append(_TeamWatch(starts, n_workers))
     with _watching(folder, watches, watch_every_s), _interrupts_kept():
-        try:
-            trainer.fit()
-        except WorkerGroupError as error:
-            # What a worker refused, it refused in one clear line: that line is the message.
-            for failure in error.worker_failures.values():
-                cause: BaseException | None = failure
-                while cause is not None and not isinstance(cause, TesseraError):
-                    cause = cause.__cause__ or getattr(cause, "_base_exc", None)
-                if cause is not None:
-                    raise cause from error
-            raise
+        while True:
+            n_before = n_epochs_done(folder)
+            try:
+                _trainer(config, scaling, torch_config, folder).fit()
+                return
+            except WorkerGroupError as error:
+                _raise_refusal(error)
+                if n_epochs_done(folder) == n_before:
+                    raise
+
+
+def _trainer(
+    config: dict[str, Any], scaling: ScalingConfig, torch_config: TorchConfig, folder: Path
+) -> TorchTrainer:
+    """Return what trains from the last checkpoint on."""
+    return TorchTrainer(
+        _train_as_worker,
+        train_loop_config=config,
+        torch_config=torch_config,
+        scaling_config=scaling,
+        run_config=RunConfig(
+            # A name of its own for every run: to an old name Ray Train hands the old checkpoint.
+            name=f"{folder.name}-{uuid.uuid4().hex[:8]}",
+            storage_path=str(folder.absolute() / "ray"),
+            logging_config=LoggingConfig(log_level="ERROR"),
+            failure_config=FailureConfig(max_failures=_MAX_FAILURES if config["starts"] else 0),
+        ),
+    )
+
+
+def _raise_refusal(error: WorkerGroupError) -> None:
+    """Raise what a worker refused: it did so in one clear line, and that line is the message."""
+    for failure in error.worker_failures.values():
+        cause: BaseException | None = failure
+        while cause is not None and not isinstance(cause, TesseraError):
+            cause = cause.__cause__ or getattr(cause, "_base_exc", None)
+        if cause is not None:
+            raise cause from error
 
 
 def _train_as_worker(config: dict[str, Any]) -> None:

@@ -172,6 +172,27 @@ def test_what_no_worker_can_explain_arrives_whole(tmp_path, monkeypatch):
         run_training(lambda plan, folder, team: None, None, folder=tmp_path)
 
 
+@pytest.mark.parametrize(("n_gained", "n_fits"), [([1, 0, 2, 1], 2), ([1, 1, 1, 1, 0], 5)])
+def test_a_team_is_given_up_when_it_is_lost_again_without_an_epoch_between(
+    tmp_path, monkeypatch, n_gained, n_fits
+):
+    tries = []
+
+    def fit(trainer):
+        for _ in range(n_gained[len(tries)]):
+            (tmp_path / f"epoch-{len(list(tmp_path.glob('epoch-*'))) + 1:05d}").mkdir()
+        tries.append(trainer)
+        raise WorkerGroupError("a node was lost", {0: RuntimeError("no answer")})
+
+    monkeypatch.setattr(TorchTrainer, "fit", fit)
+
+    with pytest.raises(WorkerGroupError, match="a node was lost"):
+        run_training(lambda plan, folder, team: None, None, folder=tmp_path)
+
+    assert len(tries) == n_fits
+    assert len({trainer.run_config.name for trainer in tries}) == n_fits
+
+
 def test_more_workers_than_cores_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(flow, "connected_nodes", lambda: [Node(2)])
 

@@ -20,6 +20,8 @@ from services.verbs.train import Settings
 pytestmark = pytest.mark.cluster
 
 N_EPOCHS = 8
+#: More than a story waits for.
+N_MANY = 10**4
 #: Two methods at two error rates, of which two run at once, each for a while.
 PRESET = """
 title = "Drill"
@@ -158,6 +160,24 @@ def test_training_goes_on_without_a_node_that_dies(nodes, begin, prepared, undis
     assert told["epochs_redone"] <= 1
     assert "workers were lost or came back; 1 of 2 workers go on from" in training.stderr
     assert_same_model(archive, undisturbed)
+
+
+def test_a_team_that_shrank_grows_again_with_the_cluster(nodes, begin, prepared, tmp_path):
+    archive = copy(prepared, tmp_path)
+    words = [N_MANY if word == N_EPOCHS else word for word in train(archive, 2)]
+
+    training = begin(*words, "--address", nodes.head, **nodes.environment())
+    training.wait_until(lambda: n_epochs(archive) >= 1)
+    nodes.workers[0].kill()
+    training.wait_until(lambda: "1 of 2 workers go on from" in training.stderr)
+    nodes.add_worker()
+    training.wait_until(lambda: "2 of 2 workers go on from" in training.stderr)
+    n_before = n_epochs(archive)
+    training.wait_until(lambda: n_epochs(archive) > n_before)
+    training.interrupt()
+
+    assert n_before >= 1
+    assert training.wait() == 130, training.stderr
 
 
 def test_training_whose_driver_dies_goes_on_when_it_is_submitted_again(
