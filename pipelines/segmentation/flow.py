@@ -99,7 +99,7 @@ def segment_mosaics(
 def plan_pools(
     plan: SegmentationPlan, nodes: Sequence[Node], wish: Wish, n_network: int | None = None
 ) -> tuple[ActorPool, ActorPool | None]:
-    """Share a cluster out between the actors of a segmentation.
+    """Share a cluster out between the actors of a segmentation, of which each has a tile to do.
 
     Parameters
     ----------
@@ -121,19 +121,24 @@ def plan_pools(
         Actors that do the network's part.
     """
     pool = plan_pool(nodes, wish, memory_bytes=tile_memory_bytes(plan))
+    # An actor without a tile would only be started, which takes a core for two seconds.
+    n_tiles = max(1, plan.n_tiles_left)
     if n_network is None:
         is_batch = isinstance(load_method(plan.settings.method), BatchMethod)
         n_network = count_room(nodes, 0.0, wish.gpu_share) if is_batch else 0
     # With less memory than for one of each kind, a single kind does everything.
-    n_network = min(n_network, count_room(nodes, 0.0, 0.0, pool.memory_bytes or 0) - 1)
+    room = count_room(nodes, 0.0, 0.0, pool.memory_bytes or 0)
+    n_network = min(n_network, n_tiles, room - 1)
     if n_network <= 0:
-        return pool, None
+        return replace(pool, size=min(pool.size, n_tiles)), None
     # Where processors are few, both kinds share them: each waits for the other now and then.
     n_others = max(1, pool.size - n_network)
     num_cpus = pool.num_cpus * min(1.0, pool.size / (n_others + n_network))
     gpus = min(wish.gpu_share, sum(node.gpus for node in nodes) / n_network)
-    return replace(pool, size=n_others, num_cpus=num_cpus), replace(
-        pool, size=n_network, num_cpus=num_cpus, num_gpus=gpus
+    pool = replace(pool, num_cpus=num_cpus)
+    return (
+        replace(pool, size=min(n_others, n_tiles)),
+        replace(pool, size=n_network, num_gpus=gpus),
     )
 
 

@@ -100,6 +100,11 @@ class Batch:
     def heights_of_all(self, looks, settings): ...
 
 
+def planned(n_tiles):
+    settings = SimpleNamespace(method="m")
+    return SimpleNamespace(settings=settings, mosaics=(), n_tiles_left=n_tiles)
+
+
 @pytest.mark.parametrize(
     ("is_batch", "n_gpus", "n_workers", "n_network", "expected"),
     [
@@ -118,7 +123,7 @@ def test_processors_and_accelerators_are_shared_out(
     monkeypatch, is_batch, n_gpus, n_workers, n_network, expected
 ):
     monkeypatch.setattr(flow, "load_method", lambda name: Batch() if is_batch else object())
-    plan = SimpleNamespace(settings=SimpleNamespace(method="m"), mosaics=())
+    plan = planned(64)
     # A share that leaves room for as many as somebody wants.
     share = min(1.0, n_gpus / (n_network or n_gpus)) if n_gpus and n_network != 0 else 1.0
 
@@ -131,7 +136,7 @@ def test_processors_and_accelerators_are_shared_out(
 
 def test_an_accelerator_that_is_shared_has_an_actor_for_each_share(monkeypatch):
     monkeypatch.setattr(flow, "load_method", lambda name: Batch())
-    plan = SimpleNamespace(settings=SimpleNamespace(method="m"), mosaics=())
+    plan = planned(64)
 
     _, network = flow.plan_pools(plan, [Node(8, 2)], Wish(gpu_share=0.5))
 
@@ -140,11 +145,20 @@ def test_an_accelerator_that_is_shared_has_an_actor_for_each_share(monkeypatch):
 
 def test_there_is_no_second_pool_where_memory_is_short(monkeypatch):
     monkeypatch.setattr(flow, "load_method", lambda name: Batch())
-    plan = SimpleNamespace(settings=SimpleNamespace(method="m"), mosaics=())
+    plan = planned(64)
 
     pool, network = flow.plan_pools(plan, [Node(8, 2, 500e6)], Wish())
 
     assert (pool.size, network) == (1, None)
+
+
+@pytest.mark.parametrize(("n_tiles", "sizes"), [(0, (1, 1)), (1, (1, 1)), (3, (3, 2))])
+def test_no_actor_is_without_a_tile(monkeypatch, n_tiles, sizes):
+    monkeypatch.setattr(flow, "load_method", lambda name: Batch())
+
+    pool, network = flow.plan_pools(planned(n_tiles), [Node(16, 2)], Wish())
+
+    assert (pool.size, network.size) == sizes
 
 
 def test_two_pools_write_the_same_bytes_as_one(embedded_ray, archive, tmp_path, here):
