@@ -22,6 +22,7 @@ from ray.train import (
 )
 from ray.train.torch import TorchConfig, TorchTrainer
 
+from cluster.reservations import give_back, own_reservation
 from cluster.resources import ANY_TEAM, TeamWish, connected_nodes, plan_team
 from pipelines.errors import TesseraError
 from pipelines.training.checkpoint import n_epochs_done
@@ -77,8 +78,12 @@ def run_training(
         If the cluster has too little for so many workers: Ray would wait for ever.
     """
     use_gpu = torch.cuda.is_available()
+    room = folder.absolute() / "ray" / "reservations"
     if n_workers:
         use_gpu = plan_team(connected_nodes(), n_workers, wish)
+        # A driver that was killed has left its own behind, and this one would wait for it.
+        give_back(_read_lines(room))
+        room.unlink(missing_ok=True)
     # The trainer's own setting comes too late for what it says while it is made.
     logging.getLogger("ray.train").setLevel(logging.ERROR)
     starts = folder.absolute() / "ray" / f"{uuid.uuid4().hex[:8]}.starts"
@@ -87,6 +92,7 @@ def run_training(
         "plan": plan,
         "folder": str(folder),
         "starts": str(starts) if n_workers else None,
+        "room": str(room),
     }
     scaling = ScalingConfig(
         num_workers=(wish.min_workers, n_workers) if n_workers > 1 else n_workers,
@@ -146,12 +152,17 @@ def _train_as_worker(config: dict[str, Any]) -> None:
     starts = config["starts"] and Path(config["starts"])
     if starts and team.leads:
         _append(starts, str(team.size))
+        _append(Path(config["room"]), own_reservation())
     try:
         config["function"](config["plan"], Path(config["folder"]), team)
     except TesseraError:
         if starts:
             _append(starts, _REFUSED)
         raise
+
+
+def _read_lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").split() if path.is_file() else []
 
 
 def _append(path: Path, line: str) -> None:
@@ -186,10 +197,7 @@ class _TeamWatch:
 
     def __call__(self, folder: Path) -> None:
         """Look at the sizes of the teams that have begun."""
-        try:
-            sizes = self._starts.read_text(encoding="utf-8").split()
-        except FileNotFoundError:
-            return
+        sizes = _read_lines(self._starts)
         if _REFUSED in sizes:
             return
         for number, size in enumerate(sizes[self._n_seen :], start=self._n_seen):

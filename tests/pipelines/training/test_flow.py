@@ -111,12 +111,14 @@ def test_a_worker_notes_its_start_and_its_refusal(tmp_path, monkeypatch):
 
     place = SimpleNamespace(get_world_rank=lambda: 0, get_world_size=lambda: 2)
     monkeypatch.setattr(flow, "get_context", lambda: place)
-    config = {"function": refuse, "plan": None, "folder": str(tmp_path)}
+    monkeypatch.setattr(flow, "own_reservation", lambda: "train-1")
+    notes = {"starts": str(tmp_path / "ray" / "starts"), "room": str(tmp_path / "ray" / "room")}
 
     with pytest.raises(SettingsError):
-        flow._train_as_worker({**config, "starts": str(tmp_path / "ray" / "a.starts")})
+        flow._train_as_worker({"function": refuse, "plan": None, "folder": str(tmp_path), **notes})
 
-    assert (tmp_path / "ray" / "a.starts").read_text() == "2\nrefused\n"
+    assert (tmp_path / "ray" / "starts").read_text() == "2\nrefused\n"
+    assert (tmp_path / "ray" / "room").read_text() == "train-1\n"
 
 
 def test_a_team_that_is_smaller_than_asked_for_is_told(tmp_path, capsys):
@@ -125,6 +127,19 @@ def test_a_team_that_is_smaller_than_asked_for_is_told(tmp_path, capsys):
     flow._TeamWatch(tmp_path / "starts", 2)(tmp_path)
 
     assert capsys.readouterr().err == "there is room for 1 of 2 workers yet\n"
+
+
+def test_the_room_of_a_driver_that_was_killed_is_given_back(tmp_path, monkeypatch):
+    given_back = []
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "reservations").write_text("train-1\ntrain-2\n")
+    monkeypatch.setattr(flow, "give_back", given_back.append)
+    monkeypatch.setattr(flow, "connected_nodes", lambda: [Node(4)])
+    monkeypatch.setattr(TorchTrainer, "fit", lambda _: None)
+
+    run_training(lambda plan, folder, team: None, None, folder=tmp_path, n_workers=2)
+
+    assert given_back == [["train-1", "train-2"]]
 
 
 @pytest.mark.parametrize(("n_workers", "asked"), [(0, 0), (1, 1), (3, (1, 3))])

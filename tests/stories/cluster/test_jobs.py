@@ -49,6 +49,20 @@ def test_the_main_job_gives_what_it_gives_on_one_machine_and_is_done_once(
     assert len((tmp_path / "there" / "runs.jsonl").read_text().splitlines()) == 2
 
 
+def test_a_plan_asks_the_cluster_what_it_has_and_changes_nothing(nodes, tessera, drill, archive):
+    before = sorted(path for path in archive.root.rglob("*"))
+
+    planned = tessera(
+        "plan", *drill.command(archive), "--address", nodes.head, **nodes.environment()
+    )
+
+    assert planned.returncode == 0, planned.stderr
+    assert f"on the cluster at {nodes.head}: " in planned.stdout
+    assert "2 workers of 1 core" in planned.stdout
+    assert "planned verb=segment tiles=64 done=0 left=64 " in planned.stdout
+    assert sorted(path for path in archive.root.rglob("*")) == before
+
+
 def rows(root, table) -> list[str]:
     """Read a table without regard to the order of rows, and to when they were written."""
     found = read_rows(Archive(root), table)
