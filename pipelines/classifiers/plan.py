@@ -154,6 +154,9 @@ class TrainPlan:
         Test particles behind each point of a curve, at most.
     start : Path, optional
         Folder of the model whose weights training begins from; random ones by default.
+    mirrored_share : float
+        Share of the particles that are learnt from as their mirror images, instead of themselves,
+        where mirror images are not trained on too.
     """
 
     mosaics: Sequence[Path]
@@ -178,6 +181,7 @@ class TrainPlan:
     stored: CropSource | None = None
     curve_particles: int = 512
     start: Path | None = None
+    mirrored_share: float = 0.0
 
     def crops(self) -> CropSource:
         """Return the source of all particles' crops."""

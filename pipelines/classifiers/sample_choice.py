@@ -4,6 +4,7 @@ import numpy as np
 
 from pipelines.classifiers.plan import TrainPlan
 from pipelines.errors import SettingsError
+from pipelines.randomness import hash_to_unit
 from pipelines.training.phases import Epoch
 from pipelines.training.samples import UNKNOWN, Samples, plain_samples, with_mirror_images
 from pipelines.training.splits import CLEAN_SMALL, TRAIN
@@ -32,10 +33,16 @@ def choose_samples(plan: TrainPlan, epochs: list[Epoch]) -> tuple[Samples, Sampl
         labels = np.where(trusted, plan.true_labels, labels)
     chosen = used | trusted
     samples = plain_samples(everyone, ids, labels, plan.true_labels, trusted).pick(chosen)
-    if plan.use_mirror_images:
+    if plan.use_mirror_images or plan.mirrored_share:
         own = plan.mirrored_given_labels
         if own is not None:
             swapped = np.asarray(plan.mirrored_class)[labels]
             own = np.where(trusted, swapped, own)[chosen]
-        samples = with_mirror_images(samples, plan.mirrored_class, mirrored_given_labels=own)
+        both = with_mirror_images(samples, plan.mirrored_class, mirrored_given_labels=own)
+        if plan.use_mirror_images:
+            samples = both
+        else:
+            places = hash_to_unit(samples.particle_ids, plan.seed, "mirrored")
+            own_way = np.arange(len(samples))
+            samples = both.pick(own_way + len(samples) * (places < plan.mirrored_share))
     return plain, samples

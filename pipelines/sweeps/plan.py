@@ -76,6 +76,11 @@ class SweepPlan:
         What of the study's own augmentation is otherwise, for all.
     tells_error_rate : bool
         Whether methods that take an error rate are told the right one.
+    mirrored_share : float
+        Share of the particles that are shown mirrored, under the mirror's label, to a network that
+        has the mirror built in. All of one hand, they would tell the truth that labels hide:
+        methods that mix particles do better then. With 0.5 nothing is told, as where mirror images
+        are trained on too.
     """
 
     variants: Sequence[Variant]
@@ -90,11 +95,14 @@ class SweepPlan:
     network: NetworkChoice
     augmentation: Mapping[str, Any] = field(default_factory=dict)
     tells_error_rate: bool = True
+    mirrored_share: float = 0.0
 
     def __post_init__(self) -> None:
         for rate in self.error_rates:
             if not 0 <= rate < 1:
                 raise SettingsError(f"error rate must be at least 0 and below 1, got {rate}")
+        if not 0 <= self.mirrored_share <= 1:
+            raise SettingsError(f"mirrored_share must be from 0 to 1, got {self.mirrored_share}")
         if self.noise not in KINDS:
             raise SettingsError(f"noise must be one of {', '.join(KINDS)}, got {self.noise!r}")
         for name in ("error_rates", "seeds", "variants"):
@@ -126,10 +134,15 @@ class Trial:
     loop: LoopSettings
     network: NetworkChoice
     augmentation: Mapping[str, Any] = field(default_factory=dict)
+    mirrored_share: float = 0.0
 
     def key(self, study_digest: str) -> str:
         """Digest of all that decides the result; a trial is not done twice under one key."""
-        return digest_json([RESULT_VERSION, study_digest, asdict(self)])
+        decides = asdict(self)
+        if not self.mirrored_share:
+            # It came later, and changes nothing of the trials before.
+            del decides["mirrored_share"]
+        return digest_json([RESULT_VERSION, study_digest, decides])
 
     @property
     def cost(self) -> float:
@@ -156,6 +169,7 @@ def plan_trials(plan: SweepPlan) -> list[Trial]:
             loop=replace(plan.loop, **variant.loop),
             network=replace(plan.network, **variant.network),
             augmentation={**plan.augmentation, **variant.augmentation},
+            mirrored_share=plan.mirrored_share,
         )
         for seed, rate, variant in itertools.product(plan.seeds, plan.error_rates, plan.variants)
     ]

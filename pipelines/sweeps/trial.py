@@ -157,6 +157,7 @@ def plan_trial(
         mirrored_given_labels=mirrored,
         stored=study.crops(rows),
         curve_particles=10**9,
+        mirrored_share=trial.mirrored_share if antisymmetric else 0.0,
     )
 
 

@@ -62,6 +62,7 @@ class SweepPreset(_Strict):
     n_clean: int = Field(ge=0)
     n_test: int = Field(0, ge=0)
     tells_error_rate: bool = True
+    mirrored_share: float = Field(0.0, ge=0, le=1)
     data: Data
     loop: dict[str, Any] = Field(default_factory=dict)
     network: dict[str, Any] = Field(default_factory=dict)
@@ -101,6 +102,7 @@ class SweepPreset(_Strict):
             network=network,
             augmentation=self.augmentation,
             tells_error_rate=self.tells_error_rate,
+            mirrored_share=self.mirrored_share,
         )
 
 

@@ -62,11 +62,11 @@ def test_a_trials_key_depends_on_all_that_decides_its_result():
     trial = plan_trials(PLAN)[0]
     changes = [{"seed": 9}, {"error_rate": 0.3}, {"noise": "order"}, {"n_train": 61}]
     changes += [{"loop": LoopSettings(n_epochs=4)}, {"network": NetworkChoice(antisymmetric=True)}]
-    changes += [{"augmentation": {"zoom": 0.3}}]
+    changes += [{"augmentation": {"zoom": 0.3}}, {"mirrored_share": 0.5}]
 
     keys = {replace(trial, **change).key("study") for change in changes}
 
-    assert len(keys | {trial.key("study"), trial.key("another study")}) == 9
+    assert len(keys | {trial.key("study"), trial.key("another study")}) == 10
 
 
 @pytest.mark.parametrize(
@@ -74,6 +74,7 @@ def test_a_trials_key_depends_on_all_that_decides_its_result():
     [
         ({"error_rates": [1.0]}, "error rate must be at least 0 and below 1, got 1.0"),
         ({"error_rates": [-0.1]}, "error rate must be at least 0 and below 1, got -0.1"),
+        ({"mirrored_share": 1.5}, "mirrored_share must be from 0 to 1, got 1.5"),
         ({"error_rates": []}, "at least one of error_rates"),
         ({"noise": "magic"}, "noise must be one of .*, got 'magic'"),
         ({"variants": [Variant("magic", "m")]}, "must be one of .*, got 'magic'"),

@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipelines.classifiers.sample_choice import choose_samples
 from pipelines.errors import SettingsError
 from pipelines.sweeps.plan import NetworkChoice, Trial, Variant
 from pipelines.sweeps.trial import (
@@ -85,6 +86,35 @@ def test_a_mirror_built_in_treats_hands_alike_and_tells_nothing_where_there_is_n
     assert result["accuracy_mirrored"] == result["accuracy_true"]
     assert abs(result["achiral_share"] - 0.5) <= 0.25
     assert result["n_achiral"] == 20
+
+
+@pytest.mark.parametrize("noise", ["sym_pair", "sym_indep"])
+def test_a_population_of_one_hand_is_hidden_by_showing_half_of_it_mirrored(study, noise):
+    trial = replace(TRIAL, noise=noise, mirrored_share=0.5)
+    rows, roles = choose_roles(study, trial)
+    noisy = _make_wrong(study, trial, rows, roles)
+    plan = plan_trial(study, trial, rows, roles, noisy)
+    _, samples = choose_samples(plan, [])
+
+    is_one_hand = (study.true_labels[rows][roles == splits.TRAIN] == 1).all()
+    wrong = samples.given_labels != samples.true_labels
+
+    assert is_one_hand
+    assert (samples.true_labels == ~samples.mirrored).all()
+    assert 25 <= samples.mirrored.sum() <= 45
+    assert len(np.unique(samples.particle_ids)) == len(samples) == 70
+    assert all(3 <= wrong[samples.mirrored == way].sum() <= 13 for way in (False, True))
+
+
+def test_where_mirror_images_are_trained_on_too_none_is_shown_instead(study):
+    trial = replace(TRIAL, network=NetworkChoice(), mirrored_share=0.5)
+    rows, roles = choose_roles(study, trial)
+    plan = plan_trial(study, trial, rows, roles, _make_wrong(study, trial, rows, roles))
+
+    _, samples = choose_samples(plan, [])
+
+    assert samples.mirrored.sum() == 70
+    assert len(samples) == 140
 
 
 def test_with_half_of_the_labels_wrong_nothing_is_learnt_on_average(study, tmp_path):
