@@ -16,11 +16,15 @@ _KEEPER = "AutoscalingCoordinator"
 _PATIENCE_S = 5.0
 
 
-def own_reservation() -> str:
-    """Name the room that is kept for the training that this process is a worker of."""
-    from ray.train.v2._internal.execution.context import get_train_context
+def own_reservation() -> str | None:
+    """Name the room that is kept for the training that this process is a worker of, if it is."""
+    try:
+        from ray.train.v2._internal.execution.context import get_train_context
 
-    return f"train-{get_train_context().train_run_context.run_id}"
+        return f"train-{get_train_context().train_run_context.run_id}"
+    except (ImportError, AttributeError, RuntimeError):
+        # Another Ray may say it otherwise: training is not to fail for that.
+        return None
 
 
 def give_back(reservations: Iterable[str]) -> None:

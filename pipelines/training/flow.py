@@ -152,7 +152,8 @@ def _train_as_worker(config: dict[str, Any]) -> None:
     starts = config["starts"] and Path(config["starts"])
     if starts and team.leads:
         _append(starts, str(team.size))
-        _append(Path(config["room"]), own_reservation())
+        if reservation := own_reservation():
+            _append(Path(config["room"]), reservation)
     try:
         config["function"](config["plan"], Path(config["folder"]), team)
     except TesseraError:

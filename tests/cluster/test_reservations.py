@@ -1,7 +1,7 @@
 import pytest
 import ray
 
-from cluster.reservations import give_back
+from cluster.reservations import give_back, own_reservation
 
 pytestmark = [
     pytest.mark.ray,
@@ -36,6 +36,10 @@ def test_room_that_is_given_back_is_there_for_others(keeper):
     assert left_behind == after
     assert before == {}
     assert after != {}
+
+
+def test_who_is_no_worker_of_a_training_has_no_room():
+    assert own_reservation() is None
 
 
 def test_where_no_training_was_there_is_nothing_to_give_back(embedded_ray, monkeypatch):
