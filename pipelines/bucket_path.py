@@ -10,30 +10,35 @@ import io
 import os
 import re
 import stat
-from abc import abstractmethod
+import time
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
-from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, NoReturn, Self
 
-from pipelines.buckets import bucket_errors, bucket_store
+from pipelines.buckets.bucket import Bucket
+from pipelines.buckets.opening import KINDS, bucket_store
+from pipelines.buckets.refusals import BucketError, bucket_errors
+from pipelines.buckets.upload import Upload, UploadText
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
-    from obstore.store import S3Store
 
-_URL = re.compile(r"^(s3):/+")
+    from pipelines.buckets.bucket import Store
+
+#: A copy that is there before its content is looked at again so often, after such a pause.
+_LOOKS = 60
+_PAUSE_S = 0.5
 
 
 class BucketPath(type(Path())):  # type: ignore[misc]
-    """``s3://BUCKET/KEY`` as a path.
+    """``s3://BUCKET/KEY``, or what the other kinds of buckets are called, as a path.
 
     Examples
     --------
-    >>> path = BucketPath("s3://scans/2026") / "tables"
-    >>> str(path), path.name, path.bucket, path.key
-    ('s3://scans/2026/tables', 'tables', 'scans', '2026/tables')
+    >>> path = BucketPath("gs://scans/2026") / "tables"
+    >>> str(path), path.name, str(path.bucket), path.key
+    ('gs://scans/2026/tables', 'tables', 'gs://scans', '2026/tables')
     """
 
     def __str__(self) -> str:
@@ -50,9 +55,9 @@ class BucketPath(type(Path())):  # type: ignore[misc]
         return BucketPath, (str(self),)
 
     @property
-    def bucket(self) -> str:
-        """The bucket's name."""
-        return str(self.parts[1])
+    def bucket(self) -> Bucket:
+        """The bucket."""
+        return KINDS[self.parts[0].removesuffix(":")](self.parts[1])
 
     @property
     def key(self) -> str:
@@ -125,14 +130,14 @@ class BucketPath(type(Path())):  # type: ignore[misc]
         if plain == "r":
             file: io.BytesIO = io.BytesIO(self.read_bytes())
         elif plain in ("w", "a"):
-            file = _Upload(self)
+            file = Upload(self)
             if plain == "a" and self.is_file():
                 file.write(self.read_bytes())
         else:
             raise ValueError(f"mode must be r, w or a, got {mode!r}")
         if "b" in mode:
             return file
-        return _UploadText(file, encoding=encoding or "utf-8", errors=errors, newline=newline)
+        return UploadText(file, encoding=encoding or "utf-8", errors=errors, newline=newline)
 
     def exists(self, *, follow_symlinks: bool = True) -> bool:
         """Tell whether an object is here, or below."""
@@ -191,7 +196,7 @@ class BucketPath(type(Path())):  # type: ignore[misc]
     def rglob(self, pattern: str, **options: Any) -> Iterator[Self]:
         """Give the objects below whose path ends in the pattern."""
         for meta in self._below():
-            path = type(self)(f"s3://{self.bucket}/{meta['path']}")
+            path = type(self)(f"{self.bucket}/{meta['path']}")
             if path.match(pattern):
                 yield path
 
@@ -224,21 +229,35 @@ class BucketPath(type(Path())):  # type: ignore[misc]
 
     def replace(self, target: Any) -> Self:
         """Copy an object to another place in its bucket, and remove it here."""
-        import obstore
-
-        if not isinstance(target, BucketPath) or target.bucket != self.bucket:
+        if not isinstance(target, BucketPath):
             raise ValueError(f"{self} can only be moved within its bucket, got {target}")
-        with self._errors():
-            obstore.copy(self._store, self.key, target.key)
+        self.copy_to(target)
         self.unlink(missing_ok=True)
         return type(self)(str(target))
+
+    def copy_to(self, target: "BucketPath") -> None:
+        """Copy an object within its bucket, without reading it; return once it is there."""
+        import obstore
+
+        if target.bucket != self.bucket:
+            raise ValueError(f"{self} can only be copied within its bucket, got {target}")
+        with self._errors():
+            obstore.copy(self._store, self.key, target.key)
+        if not self.bucket.COPIES_LATER:
+            return
+        size = self.stat().st_size
+        for _ in range(_LOOKS):
+            if target.stat().st_size == size:
+                return
+            time.sleep(_PAUSE_S)
+        raise BucketError(errno.EIO, f"the copy of {self.key} is not done", str(target))
 
     def rename(self, target: Any) -> Self:
         """Move an object; `places.move` moves all that lies below a prefix."""
         return self.replace(target)
 
     @property
-    def _store(self) -> "S3Store":
+    def _store(self) -> "Store":
         return bucket_store(self.bucket)
 
     @property
@@ -255,48 +274,3 @@ class BucketPath(type(Path())):  # type: ignore[misc]
         with self._errors():
             for some in obstore.list(self._store, self._prefix, chunk_size=at_once):
                 yield from some
-
-
-class _WholeOrNot(io.IOBase):
-    """A file that forgets what was written when its block ends by an error."""
-
-    @abstractmethod
-    def discard(self) -> None:
-        """Forget what was written."""
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is not None:
-            self.discard()
-        super().__exit__(kind, error, trace)
-
-
-class _Upload(_WholeOrNot, io.BytesIO):
-    """An object that is being written, and goes to the bucket when it is closed."""
-
-    def __init__(self, path: BucketPath) -> None:
-        super().__init__()
-        self._path: BucketPath | None = path
-
-    def discard(self) -> None:
-        """Forget what was written."""
-        self._path = None
-
-    def close(self) -> None:
-        path, self._path = self._path, None
-        if path is not None:
-            path.write_bytes(self.getvalue())
-        super().close()
-
-
-class _UploadText(_WholeOrNot, io.TextIOWrapper):
-    """Text on top of an `_Upload` or of what was read."""
-
-    def discard(self) -> None:
-        """Forget what was written."""
-        if isinstance(self.buffer, _Upload):
-            self.buffer.discard()

@@ -15,7 +15,7 @@ import deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from pipelines.bucket_path import BucketPath
-from pipelines.buckets import BucketError, explain
+from pipelines.buckets.refusals import BucketError, explain
 from pipelines.places import table_options
 
 #: Key in a commit's metadata.
@@ -80,7 +80,8 @@ def commit(path: Path, write: Callable[[dict[str, str]], None]) -> None:
 def _is_lost(error: Exception) -> bool:
     """Tell a bucket that did not answer, or not well, from one that refused."""
     text = str(error)
-    return "HTTP error" in text or "status code: 5" in text or "error sending request" in text
+    signs = ("HTTP error", "error sending request", "status code: 5", "status code: 429")
+    return any(sign in text for sign in signs)
 
 
 def _is_committed(path: BucketPath, mark: str) -> bool:

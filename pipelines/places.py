@@ -8,15 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.bucket_path import BucketPath
-from pipelines.buckets import (
-    SCHEME,
-    bucket_errors,
-    bucket_store,
-    check_answers,
-    check_bucket_name,
-    delta_options,
-    endpoint,
-)
+from pipelines.buckets.opening import KINDS, bucket_store, check_answers, delta_options
 from pipelines.digests import digest_bytes
 from pipelines.errors import ArchiveError
 
@@ -27,7 +19,7 @@ _LISTED_LAST = "zarr.json"
 
 
 def place(given: str | Path) -> Path:
-    """Return the path of a folder or, for ``s3://BUCKET/PREFIX``, that in a bucket.
+    """Return the path of a folder or, for ``s3://BUCKET/PREFIX`` and its like, that in a bucket.
 
     Raises
     ------
@@ -45,18 +37,22 @@ def place(given: str | Path) -> Path:
     if address is None:
         return Path(given)
     scheme, rest = address["scheme"].lower(), address["rest"]
-    if "@" in rest.partition("/")[0]:
+    name, _, prefix = rest.partition("/")
+    kind = KINDS.get(scheme)
+    if "@" in name:
+        instead = f"; set {kind.CREDENTIALS} instead" if kind else ""
+        raise ArchiveError(f"an archive's address must not hold a user or password{instead}")
+    if kind is None:
+        *others, last = (each.address() for each in KINDS.values())
         raise ArchiveError(
-            "an archive's address must not hold a user or password; set AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, instead"
+            f"an archive is a folder, {', '.join(others)} or {last}, got {scheme}://{rest}"
         )
-    if scheme != SCHEME:
-        raise ArchiveError(f"an archive is a folder or s3://BUCKET/PREFIX, got {scheme}://{rest}")
-    bucket, _, prefix = rest.partition("/")
     parts = [part for part in prefix.split("/") if part]
     if any(part in (".", "..") for part in parts) or re.search(r"[?#\s\x00-\x1f]", prefix):
         raise ArchiveError(f"a prefix must be plain names between slashes, got {prefix!r}")
-    return BucketPath("/".join([f"{SCHEME}://{check_bucket_name(bucket)}", *parts]))
+    bucket = kind(name)
+    bucket.check_name()
+    return BucketPath("/".join([str(bucket), *parts]))
 
 
 def in_bucket(path: Path) -> bool:
@@ -86,7 +82,9 @@ def local_folder(root: Path) -> Path:
     base = Path(given).absolute() if given else cache
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", str(root).partition("//")[2])[:60]
     # One bucket name may mean two buckets, of two object stores.
-    return base / f"{name}-{digest_bytes(f'{endpoint()} {root}'.encode())[:8]}"
+    assert isinstance(root, BucketPath)
+    where = root.bucket.endpoint()
+    return base / f"{name}-{digest_bytes(f'{where} {root}'.encode())[:8]}"
 
 
 def zarr_store(path: Path) -> Any:
@@ -100,7 +98,7 @@ def zarr_store(path: Path) -> Any:
 
 def table_options(path: Path) -> Mapping[str, str] | None:
     """Return the storage options of a Delta table at a path."""
-    return delta_options() if isinstance(path, BucketPath) else None
+    return delta_options(path.bucket) if isinstance(path, BucketPath) else None
 
 
 def move(source: Path, target: Path) -> None:
@@ -158,11 +156,8 @@ def _inside(path: Path) -> list[str]:
 
 
 def _copy(source: BucketPath, target: Path) -> None:
-    import obstore
-
-    if not isinstance(target, BucketPath):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(source.read_bytes())
+    if isinstance(target, BucketPath):
+        source.copy_to(target)
         return
-    with bucket_errors(source, source.bucket):
-        obstore.copy(bucket_store(source.bucket), source.key, target.key)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(source.read_bytes())

@@ -16,7 +16,7 @@ import click
 from pydantic.fields import FieldInfo
 
 from cluster.resources import NoRoomError
-from pipelines.buckets import BucketError
+from pipelines.buckets.refusals import BucketError
 from pipelines.errors import StorageFullError, TesseraError
 from services import event_log
 from services.outcome import CALLERS_MISTAKE, INTERRUPTED, LOCKED, OURS, Outcome

@@ -18,13 +18,14 @@ from pathlib import Path
 
 from pipelines.archive import Archive
 from pipelines.bucket_path import BucketPath
-from pipelines.buckets import BucketError
+from pipelines.buckets.refusals import BucketError
 from pipelines.commits import guarded
 from pipelines.errors import ArchiveError
 from services.lease_record import (
     FREE,
     ChangedError,
     Found,
+    State,
     is_dead,
     lease_record,
     put_lease,
@@ -48,7 +49,7 @@ class Lease:
 
     path: BucketPath
     holder: Holder
-    e_tag: str
+    state: State
     renewed: float
     is_lost: bool = False
     taken_by: Holder | None = None
@@ -87,7 +88,7 @@ class Lease:
         with self._renewing:
             asked = _now()
             try:
-                self.e_tag = put_lease(self.path, lease_record(self.holder), e_tag=self.e_tag)
+                self.state = put_lease(self.path, lease_record(self.holder), state=self.state)
             except ChangedError:
                 now = read_lease(self.path)
                 holder = now.holder if now else None
@@ -95,7 +96,7 @@ class Lease:
                     self.is_lost, self.taken_by = True, holder
                     return
                 # The answer to the renewal before was lost.
-                self.e_tag = now.e_tag
+                self.state = now.state
             except OSError:
                 self.is_lost = self.is_lost or asked - self.renewed > UNSURE_S
                 return
@@ -116,7 +117,7 @@ class Lease:
         if self.is_lost:
             return
         with self._renewing, suppress(ChangedError, OSError):
-            put_lease(self.path, FREE, e_tag=self.e_tag)
+            put_lease(self.path, FREE, state=self.state)
 
 
 @contextmanager
@@ -168,10 +169,10 @@ def _acquire(path: BucketPath, holder: Holder) -> Lease:
         before = found.holder if found else None
         if found and before and before.token == holder.token:
             # The answer was lost on its way, not the request.
-            return Lease(path, holder, found.e_tag, asked)
+            return Lease(path, holder, found.state, asked)
         silent = _silence_s(path, found, before) if found and before else None
         try:
-            e_tag = put_lease(path, lease_record(holder), e_tag=found.e_tag if found else None)
+            state = put_lease(path, lease_record(holder), state=found.state if found else None)
         except ChangedError:
             continue
         except OSError as error:
@@ -183,7 +184,7 @@ def _acquire(path: BucketPath, holder: Holder) -> Lease:
         _check_conditions(path, holder)
         if silent is not None:
             note(f"the lock of {before} is taken over: {silent}")
-        return Lease(path, holder, e_tag, asked)
+        return Lease(path, holder, state, asked)
     raise LockedError(f"archive {archive} is wanted by several processes at this moment")
 
 
@@ -193,7 +194,7 @@ def _check_conditions(path: BucketPath, holder: Holder) -> None:
     Then two runs could hold the archive, and two commits be one version of a table.
     """
     try:
-        put_lease(path, lease_record(holder), e_tag=None)
+        put_lease(path, lease_record(holder), state=None)
     except (ChangedError, OSError):
         return
     raise ArchiveError(

@@ -12,7 +12,8 @@ from typing import Any
 import psutil
 
 from pipelines.bucket_path import BucketPath
-from pipelines.buckets import BucketError, bucket_errors, bucket_store, explain
+from pipelines.buckets.opening import bucket_store
+from pipelines.buckets.refusals import BucketError, bucket_errors, explain
 from services.lock_holder import Holder, to_holder
 
 #: What lies there when nobody holds the archive.
@@ -24,11 +25,26 @@ class ChangedError(Exception):
 
 
 @dataclass(frozen=True)
+class State:
+    """What an object store tells one state of an object from all others by.
+
+    S3 and Azure go by the tag, Google by the version, which others may leave out.
+    """
+
+    e_tag: str | None
+    version: str | None
+
+    def condition(self) -> dict[str, str]:
+        """Return what to send along for a write only while the object is in this state."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
 class Found:
     """The object as it was read."""
 
     content: bytes
-    e_tag: str
+    state: State
     written: datetime
 
     @property
@@ -54,22 +70,23 @@ def read_lease(path: BucketPath) -> Found | None:
             content = answer.bytes().to_bytes()
     except FileNotFoundError:
         return None
-    return Found(content, str(answer.meta["e_tag"]), answer.meta["last_modified"])
+    meta = answer.meta
+    return Found(content, State(meta["e_tag"], meta["version"]), meta["last_modified"])
 
 
-def put_lease(path: BucketPath, content: bytes, *, e_tag: str | None) -> str:
-    """Write the object if it still is as it was read, or, without a tag, if there is none."""
+def put_lease(path: BucketPath, content: bytes, *, state: State | None) -> State:
+    """Write the object if it still is in a state, or, without one, if there is none."""
     import obstore
     from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
-    mode: Any = "create" if e_tag is None else {"e_tag": e_tag}
+    mode: Any = "create" if state is None else state.condition()
     try:
         answer = obstore.put(bucket_store(path.bucket), path.key, content, mode=mode)
     except (AlreadyExistsError, PreconditionError, FileNotFoundError):
         raise ChangedError from None
     except BaseError as error:
         raise BucketError(errno.EIO, explain(error, path.bucket), str(path)) from error
-    return str(answer["e_tag"])
+    return State(answer["e_tag"], answer["version"])
 
 
 def lease_record(holder: Holder) -> bytes:

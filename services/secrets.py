@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from pipelines.buckets.opening import KINDS
 from pipelines.errors import SettingsError
 
 _IN_ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^/\s@]*@")
@@ -23,8 +24,6 @@ FROM_FILES = (
 _VARIABLES = (
     *(name for name in FROM_FILES if "USERNAME" not in name),
     "RAY_AUTH_TOKEN",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
 )
 _RAY_TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"
 #: Shorter ones are words that stand in many texts.
@@ -41,6 +40,7 @@ def without_passwords(text: str) -> str:
     """
     text = _IN_ADDRESS.sub(r"\g<scheme>***@", text)
     secrets = [os.environ.get(name, "") for name in _VARIABLES]
+    secrets += [secret for kind in KINDS.values() for secret in kind.secrets()]
     for secret in (*secrets, _ray_token(os.environ.get(_RAY_TOKEN_PATH, ""))):
         if len(secret) >= _MIN_LENGTH:
             text = text.replace(secret, "***")

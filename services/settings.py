@@ -75,7 +75,9 @@ class ArchiveSettings(VerbSettings):
     #: Whether the verb can work on an archive in a bucket.
     IN_BUCKETS: ClassVar[bool] = True
 
-    archive: Path = Field(description="the archive's folder, or s3://BUCKET/PREFIX")
+    archive: Path = Field(
+        description="the archive's folder, or a bucket: s3://BUCKET/PREFIX, gs://..., az://..."
+    )
 
     @field_validator("archive", mode="before")
     @classmethod

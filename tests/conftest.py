@@ -2,7 +2,8 @@ import os
 import re
 import signal
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,18 +89,24 @@ def embedded_ray(own_home: Path) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def store(own_home: Path) -> Iterator["ObjectStore"]:
-    """An object store that speaks S3, in a process of its own."""
+def stores(own_home: Path) -> Iterator[Callable[[str], "ObjectStore"]]:
+    """Object stores by how addresses in them begin, started when they are wanted."""
     from tests.object_store import object_store
 
-    with object_store() as started:
-        yield started
+    with ExitStack() as running:
+        yield cache(lambda scheme: running.enter_context(object_store(scheme)))
+
+
+@pytest.fixture
+def store(request: pytest.FixtureRequest, stores: Callable[[str], "ObjectStore"]) -> "ObjectStore":
+    """An object store in a process of its own; it speaks S3 where a test asks for no other."""
+    return stores(getattr(request, "param", "s3"))
 
 
 @pytest.fixture
 def bucket(store: "ObjectStore", monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The name of a new bucket, to which the environment leads."""
-    from pipelines.buckets import bucket_store
+    from pipelines.buckets.opening import bucket_store
 
     for name, value in store.environment.items():
         monkeypatch.setenv(name, value)
@@ -107,6 +114,12 @@ def bucket(store: "ObjectStore", monkeypatch: pytest.MonkeyPatch) -> Iterator[st
     bucket_store.cache_clear()
     yield store.make_bucket(f"bucket-{uuid.uuid4().hex[:12]}")
     bucket_store.cache_clear()
+
+
+@pytest.fixture
+def address(store: "ObjectStore", bucket: str) -> str:
+    """How addresses in the bucket begin."""
+    return f"{store.scheme}://{bucket}"
 
 
 @pytest.fixture

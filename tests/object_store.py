@@ -1,8 +1,9 @@
-"""An object store that speaks S3, on loopback, in a process of its own, with faults on demand.
+"""Object stores on loopback, each in a process of its own, with faults on demand.
 
-The store is moto's server. In front of it stands what a bad day has to offer: answers of 500 and
-503, slow ones, and connections that are cut before or after a request was carried out. It must not
-run in the tests' own process: Delta asks some questions while it holds the interpreter's lock.
+The one that speaks S3 is moto's server; what stands in for Google's and Microsoft's is in files of
+its own. In front of each stands what a bad day has to offer: answers of 500 and 503, slow ones, and
+connections that are cut before or after a request was carried out. None may run in the tests' own
+process: Delta asks some questions while it holds the interpreter's lock.
 """
 
 import json
@@ -19,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 CONTROL = "/_faults"
 KEY_ID, SECRET = "TESSERAKEYID", "tessera-secret-that-must-not-leak"
@@ -28,11 +29,25 @@ SLOW_S = 0.3
 _LATER = b"<Error><Code>SlowDown</Code><Message>later</Message></Error>"
 
 
+#: What tells one state of an object from the next, in the words of all kinds.
+CONDITIONS = ("HTTP_IF_NONE_MATCH", "HTTP_IF_MATCH", "HTTP_X_GOOG_IF_GENERATION_MATCH")
+#: Where a store finds them that ignores them, but must know what was signed.
+SIGNED = "tests.signed"
+#: What a process of a store is told of who may come in.
+LETS_IN = "TESSERA_TESTS_LET_IN"
+
+
 @dataclass(frozen=True)
 class ObjectStore:
-    """A running store."""
+    """A running store, here one that speaks S3."""
 
     endpoint: str
+
+    scheme: ClassVar[str] = "s3"
+    #: What must be written down nowhere.
+    secret: ClassVar[str] = SECRET
+    #: What its process is told of who may come in; moto asks nobody.
+    lets_in: ClassVar[str] = ""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -61,7 +76,8 @@ class ObjectStore:
             ``rate``: the share of requests that end badly, and ``seed``. Or ``cut``: a part of the
             path of a PUT whose connection is cut ``before`` or ``after`` (``when``) it is carried
             out, ``times`` times; with ``answer`` it gets that status instead. Or ``careless``:
-            conditions of requests are ignored, as by stores that do not know them.
+            conditions of requests are ignored, as by stores that do not know them. Or ``lazy``:
+            a copy gets its content only at so many requests later, where the kind knows that.
         """
         self.control(wanted)
         try:
@@ -77,22 +93,33 @@ class ObjectStore:
         return found
 
 
+def kinds() -> dict[str, type[ObjectStore]]:
+    """Return the stores that there are, by how addresses in them begin."""
+    from tests.azure_store import AzureStore
+    from tests.google_store import GoogleStore
+
+    return {kind.scheme: kind for kind in (ObjectStore, GoogleStore, AzureStore)}
+
+
 @contextmanager
-def object_store() -> Iterator[ObjectStore]:
+def object_store(scheme: str = "s3") -> Iterator[ObjectStore]:
     """Start a store, and end it with the block."""
+    kind = kinds()[scheme]
+    keys = {"AWS_ACCESS_KEY_ID": KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET, LETS_IN: kind.lets_in}
     # It ends when its standard input does, so it never outlives the tests.
     process = subprocess.Popen(
-        [sys.executable, str(Path(__file__))],
+        [sys.executable, "-m", "tests.object_store", scheme],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "AWS_ACCESS_KEY_ID": KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET},
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, **keys},
     )
     assert process.stdin is not None
     assert process.stdout is not None
     try:
         port = int(process.stdout.readline())
-        yield ObjectStore(f"http://127.0.0.1:{port}")
+        yield kind(f"http://127.0.0.1:{port}")
     finally:
         process.stdin.close()
         process.wait(timeout=30)
@@ -116,8 +143,9 @@ class _Faults:
             cut = self._is_to_cut(environ)
             fault = self._random.choices(self._kinds, self._weights)[0]
         if self._wanted.get("careless"):
-            environ.pop("HTTP_IF_NONE_MATCH", None)
-            environ.pop("HTTP_IF_MATCH", None)
+            had = {name: environ.pop(name) for name in CONDITIONS if name in environ}
+            environ[SIGNED] = had
+        environ["tests.lazy"] = self._wanted.get("lazy", 0)
         if cut:
             if self._wanted["when"] == "after":
                 self._carry_out(environ, lambda *_, **__: None)
@@ -173,13 +201,33 @@ class _Faults:
             self._counts[what] += 1
 
 
-def main() -> None:
-    """Serve until standard input ends; the first line of standard output is the port."""
+def moto() -> Callable[..., Iterable[bytes]]:
+    """Return moto's server of S3."""
     from moto.server import DomainDispatcherApplication, create_backend_app
+
+    app: Callable[..., Iterable[bytes]] = DomainDispatcherApplication(create_backend_app)
+    return app
+
+
+def application(scheme: str) -> Callable[..., Iterable[bytes]]:
+    """Return what answers for a kind of store."""
+    if scheme == "gs":
+        from tests.google_store import GoogleFront
+
+        return GoogleFront(moto(), os.environ[LETS_IN])
+    if scheme == "az":
+        from tests.azure_store import Containers
+
+        return Containers()
+    return moto()
+
+
+def main(scheme: str) -> None:
+    """Serve until standard input ends; the first line of standard output is the port."""
     from werkzeug.serving import make_server
 
     logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
-    app = _Faults(DomainDispatcherApplication(create_backend_app))
+    app = _Faults(application(scheme))
     server = make_server("127.0.0.1", 0, app, threaded=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(server.server_port, flush=True)
@@ -190,4 +238,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])

@@ -2,25 +2,29 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pipelines import appending, buckets, commits
+from pipelines import appending, commits
 from pipelines.archive import create_archive, open_archive
-from pipelines.buckets import BucketError
+from pipelines.buckets import opening
+from pipelines.buckets.refusals import BucketError
 from pipelines.errors import ArchiveError
 from pipelines.ledger import Entry, LedgerWriter, append_entries, read_entries
 from pipelines.places import place
 from pipelines.tables import has_table, read_rows, replace_rows, table_version
 from tests.object_store import KEY_ID, SECRET
 
+every_kind = pytest.mark.parametrize("store", ["s3", "gs", "az"], indirect=True)
+
 
 @pytest.fixture
-def archive(bucket):
-    return create_archive(place(f"s3://{bucket}/lab"))
+def archive(address):
+    return create_archive(place(f"{address}/lab"))
 
 
 def append(archive, *units):
     append_entries(archive, [Entry(f"key-{unit}", "segment", "m", unit) for unit in units])
 
 
+@every_kind
 def test_a_table_in_a_bucket_is_as_one_in_a_folder(archive, tmp_path):
     folder = create_archive(tmp_path / "a")
     for each in (archive, folder):
@@ -34,6 +38,7 @@ def test_a_table_in_a_bucket_is_as_one_in_a_folder(archive, tmp_path):
     assert read_entries(archive, "segment").keys() == {"key-b"}
 
 
+@every_kind
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("answer", [{}, {"answer": 500}], ids=["no answer", "answered 500"])
 def test_a_commit_whose_answer_is_lost_is_done_once(archive, store, when, answer):
@@ -47,6 +52,7 @@ def test_a_commit_whose_answer_is_lost_is_done_once(archive, store, when, answer
     assert read_rows(archive, "ledger").num_rows == 3
 
 
+@every_kind
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_rows_that_are_replaced_while_the_line_breaks_are_replaced_once(
     archive,
@@ -63,9 +69,10 @@ def test_rows_that_are_replaced_while_the_line_breaks_are_replaced_once(
     assert read_rows(archive, "ledger").to_pylist() == rows.to_pylist()
 
 
+@every_kind
 def test_a_line_that_stays_cut_leaves_the_table_as_it_was(archive, store, monkeypatch):
     monkeypatch.setattr(commits, "PAUSE_S", 0)
-    monkeypatch.setattr(buckets, "RETRIES", 0)
+    monkeypatch.setattr(opening, "RETRIES", 0)
     append(archive, "a")
 
     with (
@@ -77,6 +84,7 @@ def test_a_line_that_stays_cut_leaves_the_table_as_it_was(archive, store, monkey
     assert read_entries(archive, "segment").keys() == {"key-a"}
 
 
+@every_kind
 def test_commits_of_several_writers_all_count(archive):
     append(archive, "first")
 
@@ -86,6 +94,7 @@ def test_commits_of_several_writers_all_count(archive):
     assert len(read_entries(archive, "segment")) == 5
 
 
+@every_kind
 def test_commits_survive_a_bad_day(archive, store):
     with store.faults(rate=0.05, seed=3) as done:
         for unit in "abcdefgh":
@@ -96,6 +105,7 @@ def test_commits_survive_a_bad_day(archive, store):
     assert read_rows(archive, "ledger").num_rows == 8
 
 
+@every_kind
 def test_nothing_is_committed_once_a_guard_says_no(archive, tmp_path):
     def refuse():
         raise RuntimeError("not ours any more")

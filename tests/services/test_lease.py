@@ -19,9 +19,13 @@ from services.run_log import DONE, FAILED, last_runs
 ENTRY = Entry("key", "segment", "m", "a")
 
 
+#: Those that start no process of their own.
+every_kind = pytest.mark.parametrize("store", ["s3", "gs", "az"], indirect=True)
+
+
 @pytest.fixture
-def archive(bucket):
-    return create_archive(place(f"s3://{bucket}/lab"))
+def archive(address):
+    return create_archive(place(f"{address}/lab"))
 
 
 def elsewhere():
@@ -57,6 +61,7 @@ def test_a_holder_that_was_killed_on_this_machine_is_not_waited_for(archive, hol
     assert "is taken over: it has died on this machine" in capsys.readouterr().err
 
 
+@every_kind
 def test_another_machine_is_waited_for_until_it_was_silent_for_long(archive, monkeypatch, capsys):
     take_over(archive, elsewhere())
 
@@ -69,6 +74,7 @@ def test_another_machine_is_waited_for_until_it_was_silent_for_long(archive, mon
     assert "is taken over: not heard of for" in capsys.readouterr().err
 
 
+@every_kind
 def test_of_many_that_ask_at_once_one_gets_it(archive):
     def ask(number):
         try:
@@ -82,6 +88,7 @@ def test_of_many_that_ask_at_once_one_gets_it(archive):
         assert sum(pool.map(ask, range(6))) == 1
 
 
+@every_kind
 def test_a_driver_that_lost_the_archive_commits_nothing_more(archive):
     with lease.leased(archive, this_process()) as held:
         append_entries(archive, [ENTRY])
@@ -95,6 +102,7 @@ def test_a_driver_that_lost_the_archive_commits_nothing_more(archive):
     assert current_holder(archive).host == "another-machine"
 
 
+@every_kind
 def test_a_driver_that_lost_the_archive_is_stopped_in_the_middle_of_its_work(archive, monkeypatch):
     monkeypatch.setattr(lease, "RENEW_S", 0.05)
 
@@ -107,6 +115,7 @@ def test_a_driver_that_lost_the_archive_is_stopped_in_the_middle_of_its_work(arc
         work()
 
 
+@every_kind
 def test_a_driver_that_cannot_renew_commits_nothing_and_says_so(archive, monkeypatch):
     with lease.leased(archive, this_process()) as held:
         monkeypatch.setattr(lease, "UNSURE_S", 0)
@@ -122,6 +131,7 @@ def unanswered(*_, **__):
     raise OSError(5, "no answer")
 
 
+@every_kind
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_lost_answer_costs_nobody_the_archive(archive, store, when):
     with store.faults(cut="/.lock", when=when) as done:
@@ -137,11 +147,13 @@ def test_a_lost_answer_costs_nobody_the_archive(archive, store, when):
             assert not held.is_lost
 
 
+@every_kind
 def test_a_store_that_ignores_conditions_is_refused(archive, store):
     with store.faults(careless=True), pytest.raises(ArchiveError, match="ignores conditional req"):
         hold(archive).__enter__()
 
 
+@every_kind
 def test_runs_are_entered_in_the_archives_log(archive):
     with hold(archive) as run:
         run.conclude("made nothing")

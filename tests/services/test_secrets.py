@@ -10,12 +10,37 @@ from services.verbs.relabel import Settings as Relabel
 
 
 @pytest.mark.parametrize(
-    "name", ["MLFLOW_TRACKING_PASSWORD", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"]
+    "name",
+    [
+        "MLFLOW_TRACKING_PASSWORD",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "GOOGLE_SERVICE_ACCOUNT_KEY",
+        "GOOGLE_BEARER_TOKEN",
+        "AZURE_STORAGE_ACCOUNT_KEY",
+        "AZURE_STORAGE_SAS_TOKEN",
+        "AZURE_CLIENT_SECRET",
+        "AZURE_STORAGE_TOKEN",
+    ],
 )
 def test_the_passwords_of_the_environment_are_blanked_out(monkeypatch, name):
     monkeypatch.setenv(name, "open-sesame")
 
     assert without_passwords("refused: open-sesame") == "refused: ***"
+
+
+def test_the_key_inside_a_service_account_is_blanked_out(monkeypatch):
+    monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT_KEY", '{"private_key": "-----BEGIN\\nMIIE"}')
+
+    assert without_passwords("a -----BEGIN\nMIIE b -----BEGIN\\nMIIE c") == "a *** b *** c"
+
+
+def test_what_signs_an_address_is_blanked_out(monkeypatch):
+    monkeypatch.setenv("AZURE_STORAGE_SAS_TOKEN", "sv=2023-11-03&sp=rw&sig=open%2Fses%3D")
+
+    said = without_passwords("GET https://lab.org/a?sig=open%2Fses%3D&sp=rw or open/ses=")
+
+    assert said == "GET https://lab.org/a?sig=***&sp=rw or ***"
 
 
 def test_an_address_keeps_all_but_its_user():

@@ -12,7 +12,6 @@ from pipelines.places import place
 from pipelines.quarantine import list_quarantine
 from pipelines.tables import has_table, read_rows
 from services.label_store import current_version
-from tests.object_store import SECRET
 
 pytestmark = pytest.mark.ray
 
@@ -88,8 +87,13 @@ def test_a_bad_day_of_the_bucket_changes_no_result(tessera, mosaics, bucket, sto
         np.testing.assert_array_equal(*pixels)
     assert list_quarantine(archive) == []
 
-    assert [path for path in written(archive, scratch, log) if SECRET.encode() in path[1]] == []
-    assert not any(SECRET in one.stdout + one.stderr for one in said)
+    assert_kept(store.secret, said, written(archive, scratch, log))
+
+
+def assert_kept(secret, said, written):
+    """See that a secret was neither said nor written down."""
+    assert [path for path, content in written if secret.encode() in content] == []
+    assert not any(secret in one.stdout + one.stderr for one in said)
 
 
 def written(archive, scratch, log):
@@ -199,12 +203,56 @@ def test_sweeps_segmenters_and_defects_work_in_a_bucket(tessera, mosaics, bucket
     assert shown.info.shape == (256, 256)
 
 
-def test_a_second_driver_is_sent_away(tessera, bucket, store, tmp_path):
+@pytest.fixture(scope="module")
+def in_folder(tessera, tmp_path_factory):
+    """A small mosaic, and what comes of it in a folder."""
+    folder = tmp_path_factory.mktemp("small")
+    archive = folder / "archive"
+    for words in (
+        ("simulate", folder / "small", "--preset", "easy", "--size-px", 512, "--particles", 15),
+        ("ingest", folder / "small", "--archive", archive),
+        ("segment", "--archive", archive),
+    ):
+        made = tessera(*words)
+        assert made.returncode == 0, made.stderr
+    return folder / "small", open_archive(archive)
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("store", ["gs", "az"], indirect=True)
+def test_every_kind_of_bucket_holds_what_a_folder_holds(
+    tessera, in_folder, address, store, tmp_path
+):
+    source, folder = in_folder
+    url, scratch, log = f"{address}/lab", tmp_path / "scratch", tmp_path / "log.jsonl"
+    environment = {**store.environment, "TESSERA_SCRATCH": scratch, "TESSERA_LOG_FILE": log}
+
+    with store.faults(rate=0.02, seed=3) as done:
+        said = [
+            tessera(*words, "--archive", url, **environment)
+            for words in (("ingest", source), ("segment",), ("segment",))
+        ]
+        n_faults = sum(done().values()) - done()["requests"]
+
+    assert n_faults > 0
+    assert [one.returncode for one in said] == [0, 0, 0], said[0].stderr + said[1].stderr
+    archive = open_archive(place(url))
+    assert rows(archive, "particles") == rows(folder, "particles")
+    there, here = (open_mosaic(each.mosaic("small")) for each in (archive, folder))
+    assert there.info.digest == here.info.digest
+    np.testing.assert_array_equal(
+        *(open_instances(mosaic.path).level(0)[...] for mosaic in (there, here))
+    )
+    assert_kept(store.secret, said, written(archive, scratch, log))
+
+
+@pytest.mark.parametrize("store", ["s3", "gs", "az"], indirect=True)
+def test_a_second_driver_is_sent_away(tessera, address, store, tmp_path):
     from pipelines.archive import create_archive
     from services.lock import hold
 
     environment = {**store.environment, "TESSERA_SCRATCH": tmp_path}
-    archive = create_archive(place(f"s3://{bucket}/lab"))
+    archive = create_archive(place(f"{address}/lab"))
 
     with hold(archive):
         second = tessera("segment", "--archive", archive.root, **environment)
@@ -216,8 +264,11 @@ def test_a_second_driver_is_sent_away(tessera, bucket, store, tmp_path):
 @pytest.mark.parametrize(
     ("verb", "url", "environment", "line"),
     [
-        ("status", "gs://lab/a", {}, "a folder or s3://BUCKET/PREFIX, got gs://lab/a"),
+        ("status", "hdfs://lab/a", {}, "or az://CONTAINER/PREFIX, got hdfs://lab/a"),
         ("status", "s3://ada:lovelace@lab/a", {}, "must not hold a user or password"),
+        ("status", "gs://ada:lovelace@lab/a", {}, "set GOOGLE_APPLICATION_CREDENTIALS"),
+        ("status", "az://lab/a", {"AZURE_STORAGE_ACCOUNT_NAME": ""}, "set AZURE_STORAGE_ACCOUNT_N"),
+        ("status", "gs://lab/a", {"GOOGLE_SERVICE_ACCOUNT_KEY": "{}"}, "cannot be used"),
         ("status", "s3://no-such-bucket/a", {}, "bucket no-such-bucket does not exist"),
         ("status", "s3://lab/a", {"AWS_ACCESS_KEY_ID": ""}, "needs credentials"),
         ("status", "s3://lab/a", {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "cannot be reached"),
