@@ -83,6 +83,17 @@ def test_a_machine_of_googles_is_asked_for_a_token(address, store, monkeypatch):
     assert read_entries(archive, "segment").keys() == {"key"}
 
 
+def test_a_machine_whose_tokens_cannot_be_had_is_told_so(address, store, monkeypatch):
+    monkeypatch.delenv(KEY)
+    monkeypatch.setenv("GOOGLE_BASE_URL", store.endpoint)
+    for name in ("GCE_METADATA_HOST", "GCE_METADATA_IP"):
+        monkeypatch.setenv(name, "127.0.0.1:9")
+
+    said = refusal(f"{address}/lab")
+
+    assert said.endswith("a token for the credentials in the environment cannot be asked for")
+
+
 def test_googles_own_machines_know_who_they_are(store, monkeypatch, tmp_path):
     monkeypatch.setattr(google, "_MAKER", tmp_path / "product_name")
 
