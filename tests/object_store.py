@@ -27,8 +27,6 @@ KEY_ID, SECRET = "TESSERAKEYID", "tessera-secret-that-must-not-leak"
 #: How long a slow answer takes.
 SLOW_S = 0.3
 _LATER = b"<Error><Code>SlowDown</Code><Message>later</Message></Error>"
-
-
 #: What tells one state of an object from the next, in the words of all kinds.
 CONDITIONS = ("HTTP_IF_NONE_MATCH", "HTTP_IF_MATCH", "HTTP_X_GOOG_IF_GENERATION_MATCH")
 #: Where a store finds them that ignores them, but must know what was signed.
