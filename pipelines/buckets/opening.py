@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.buckets.azure import AzureContainer
 from pipelines.buckets.bucket import Bucket, without_user
 from pipelines.buckets.google import GoogleBucket
-from pipelines.buckets.refusals import explain
+from pipelines.buckets.refusals import explain, in_a_line
 from pipelines.buckets.s3 import S3Bucket
 from pipelines.errors import ArchiveError
 
@@ -69,9 +69,9 @@ def check_answers(bucket: Bucket, prefix: str) -> None:
     except (BaseError, OSError, ValueError) as error:
         if isinstance(error, ArchiveError):
             raise
-        said = " ".join(str(error).split())[:200]
         raise ArchiveError(
-            f"archive {where}: the credentials in the environment cannot be used: {said}"
+            f"archive {where}: the credentials in the environment cannot be used: "
+            f"{in_a_line(error)}"
         ) from None
     try:
         next(iter(obstore.list(quick, chunk_size=1)), None)

@@ -36,7 +36,13 @@ def explain(error: Exception, bucket: Bucket) -> str:
         return f"the object store{at} answers {status} {code}".rstrip()
     if "HTTP error" in text or "error sending request" in text or "dispatch" in text:
         return f"the object store{at} cannot be reached"
-    return f"the object store{at} fails: {' '.join(text.split())[:200]}"
+    return f"the object store{at} fails: {in_a_line(error)}"
+
+
+def in_a_line(error: Exception) -> str:
+    """Return what a client says itself, without what it says to its programmers."""
+    said = " ".join(str(error).split()).partition(" Debug source")[0]
+    return said[:200]
 
 
 @contextmanager

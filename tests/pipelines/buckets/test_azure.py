@@ -49,6 +49,7 @@ def test_a_key_that_is_none_is_said_to_be_so(address, monkeypatch):
     said = refusal(f"{address}/lab")
 
     assert "the credentials in the environment cannot be used: Generic MicrosoftAzure" in said
+    assert "Debug" not in said
     assert "lovelace" not in said
 
 

@@ -52,6 +52,7 @@ def test_an_account_that_is_none_is_said_to_be_so(address, monkeypatch):
     said = refusal(f"{address}/lab")
 
     assert "the credentials in the environment cannot be used: Generic GCS error" in said
+    assert "Debug" not in said
 
 
 @pytest.mark.parametrize(
