@@ -10,7 +10,10 @@ from urllib.parse import urlsplit
 from pipelines.buckets.opening import KINDS
 from pipelines.errors import SettingsError
 
-_IN_ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^/\s@]*@")
+#: Begins where a word does, or a long word would be read again from each of its letters.
+_IN_ADDRESS = re.compile(
+    r"(?P<scheme>(?<![A-Za-z0-9+.-])[0-9+.-]*[A-Za-z][A-Za-z0-9+.-]*://)[^/\s@]*@"
+)
 #: Where MLflow, PostgreSQL and Ray look for theirs. Each but Ray's, which has a way of its own,
 #: may also lie in a file that the variable with ``_FILE`` behind its name points to.
 FROM_FILES = (
