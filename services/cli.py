@@ -19,6 +19,7 @@ from cluster.resources import NoRoomError
 from pipelines.buckets.refusals import BucketError
 from pipelines.errors import StorageFullError, TesseraError
 from services import event_log
+from services.leaving import leave_at_once
 from services.outcome import CALLERS_MISTAKE, INTERRUPTED, LOCKED, OURS, Outcome
 from services.secrets import take_secret_files
 from services.settings import VerbSettings, has_flag
@@ -94,7 +95,8 @@ def tessera() -> None:
 
 def main() -> None:
     """Run the command line and exit with the verb's status."""
-    sys.exit(run(sys.argv[1:]))
+    leave_with = leave_at_once()
+    sys.exit(leave_with(run(sys.argv[1:])))
 
 
 def run(arguments: list[str]) -> int:
