@@ -29,7 +29,8 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("untimed")
 
-#: Fixtures of the session that are made once in the whole run: their files share one process.
+#: Fixtures of the session that are made once in the whole run: their files share one process. All
+#: stories together share one too, which may be another: they are half of the work.
 MADE_ONCE = ("embedded_ray", "trained_hands")
 STORIES = Path(__file__).with_name("stories")
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -42,12 +43,16 @@ def made_once_in(path: Path) -> str | None:
     return next((name for name in MADE_ONCE if re.search(rf"\b{name}\b", text)), None)
 
 
+def is_story(path: Path) -> bool:
+    return STORIES in path.parents
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest, or other processes would wait for it at the end."""
     for item in items:
         if not made_once_in(item.path) and {*MADE_ONCE} & {*item.fixturenames}:
             raise pytest.UsageError(f"{item.path} must name the fixture of {MADE_ONCE} it uses")
-    items.sort(key=lambda item: not made_once_in(item.path) and STORIES not in item.path.parents)
+    items.sort(key=lambda item: not made_once_in(item.path) and not is_story(item.path))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -58,7 +63,8 @@ def pytest_xdist_make_scheduler(config, log):
     class ByFixtureOrFile(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = super()._split_scope(nodeid)
-            return made_once_in(config.rootpath / file) or file
+            made = made_once_in(config.rootpath / file)
+            return f"{made} {is_story(config.rootpath / file)}" if made else file
 
     return ByFixtureOrFile(config, log)
 

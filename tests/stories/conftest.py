@@ -12,6 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from services import cli
+
 Tessera = Callable[..., subprocess.CompletedProcess[str]]
 #: How long anything may take that a story waits for; nothing is measured against it.
 PATIENCE_S = 240.0
@@ -32,6 +34,18 @@ def tessera(own_home: Path) -> Tessera:
             cwd=own_home,
             env={**os.environ, **{name: str(value) for name, value in environment.items()}},
         )
+
+    return run
+
+
+@pytest.fixture
+def typed(capsys: pytest.CaptureFixture[str]) -> Tessera:
+    """Run a command line in this process, where what it says needs no process of its own."""
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        status = cli.run([str(argument) for argument in arguments])
+        shown = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, status, shown.out, shown.err)
 
     return run
 

@@ -12,7 +12,12 @@ LEARNING = ("--epochs", 12, "--input-px", 32, "--learning-rate", 0.01)
 
 
 @pytest.mark.ray
-def test_an_assumption_is_cleaned_and_the_proposals_wait_for_a_person(tessera, tmp_path):
+# Ray Data copies its settings, and the copy sets those that it deprecates itself.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::ray.util.annotations.RayDeprecationWarning")
+def test_an_assumption_is_cleaned_and_the_proposals_wait_for_a_person(
+    embedded_ray, typed, tmp_path
+):
     archive = ("--archive", tmp_path / "a")
     for command in [
         ("simulate", tmp_path / "m", "--preset", "easy", "--size-px", 1536, "--particles", 140,
@@ -21,10 +26,10 @@ def test_an_assumption_is_cleaned_and_the_proposals_wait_for_a_person(tessera, t
         ("segment", *archive, "--workers", 1),
         ("label", *archive, "--assume", "right"),
     ]:  # fmt: skip
-        made = tessera(*command)
+        made = typed(*command)
         assert made.returncode == 0, made.stderr
 
-    cleaned = tessera("clean", *archive, "--folds", 3, "--repeats", 1, *LEARNING, "--json")
+    cleaned = typed("clean", *archive, "--folds", 3, "--repeats", 1, *LEARNING, "--json")
 
     assert cleaned.returncode == 0, cleaned.stderr
     result = json.loads(cleaned.stdout)
@@ -38,11 +43,11 @@ def test_an_assumption_is_cleaned_and_the_proposals_wait_for_a_person(tessera, t
     assert any("Labels found wrong" in path.read_text(encoding="utf-8") for path in page)
 
 
-def test_labels_that_are_not_there_cannot_be_cleaned(tessera, tmp_path):
+def test_labels_that_are_not_there_cannot_be_cleaned(typed, tmp_path):
     archive = create_archive(tmp_path / "a")
     write_mosaic(archive.mosaic("m"), np.ones((60, 80), np.uint8), pixel_size_nm=2.0)
 
-    result = tessera("clean", "--archive", tmp_path / "a")
+    result = typed("clean", "--archive", tmp_path / "a")
 
     assert result.returncode == 2
     assert result.stderr.strip() == (

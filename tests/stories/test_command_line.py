@@ -11,7 +11,6 @@ import pytest
 import tifffile
 
 from pipelines.archive import create_archive
-from services import cli
 from services.cli import VERBS
 
 #: Root may read any file until it gives that right up.
@@ -31,18 +30,6 @@ with hold(open_archive(Path(sys.argv[1]))):
     print("held", flush=True)
     sys.stdin.read()
 """
-
-
-@pytest.fixture
-def typed(capsys):
-    """Run a command line in this process: what it says needs no process of its own."""
-
-    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        status = cli.run([str(argument) for argument in arguments])
-        shown = capsys.readouterr()
-        return subprocess.CompletedProcess(arguments, status, shown.out, shown.err)
-
-    return run
 
 
 def assert_refused(result: subprocess.CompletedProcess[str], *words: str) -> None:

@@ -5,12 +5,12 @@ import json
 from deltalake import DeltaTable
 
 
-def test_from_simulated_images_to_a_ranked_list_of_defects(tessera, tmp_path):
+def test_from_simulated_images_to_a_ranked_list_of_defects(typed, tmp_path):
     images, archive = tmp_path / "lattices", tmp_path / "a"
     labels, sessions = images / "defects.csv", images / "sessions.csv"
 
     def result(*arguments):
-        ran = tessera(*arguments, "--json")
+        ran = typed(*arguments, "--json")
         assert ran.returncode == 0, ran.stderr
         return json.loads(ran.stdout)
 

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 import tifffile
 
-pytestmark = pytest.mark.ray
+pytestmark = [
+    pytest.mark.ray,
+    # Ray Data copies its settings, and the copy sets those that it deprecates itself.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::ray.util.annotations.RayDeprecationWarning"),
+]
 
 RULES = """
 [[rules]]
@@ -21,14 +26,14 @@ label = "long"
 """
 
 
-def test_a_synthesis_of_one_hand_teaches_both(tessera, tmp_path):
+def test_a_synthesis_of_one_hand_teaches_both(tessera, typed, tmp_path):
     small = ("--preset", "easy", "--size-px", 1024, "--particles", 60, "--workers", 1)
     for name, more in [
         ("synthesis", ()),
         ("racemic", ("--left-fraction", 0.5, "--seed", 1)),
         ("achiral", ("--achiral", "--seed", 2)),
     ]:
-        made = tessera("simulate", tmp_path / name, *small, *more)
+        made = typed("simulate", tmp_path / name, *small, *more)
         assert made.returncode == 0, made.stderr
     command = [
         "run", *(tmp_path / name for name in ("synthesis", "racemic", "achiral")),
@@ -37,7 +42,7 @@ def test_a_synthesis_of_one_hand_teaches_both(tessera, tmp_path):
     ]  # fmt: skip
 
     first = tessera(*command)
-    again = tessera(*command)
+    again = typed(*command)
 
     assert first.returncode == 0, first.stderr
     result = json.loads(first.stdout)
@@ -56,12 +61,12 @@ def test_a_synthesis_of_one_hand_teaches_both(tessera, tmp_path):
     assert "train: 1/" not in again.stderr, "the model was trained a second time"
 
 
-def test_real_nuclei_are_labelled_by_rules(tessera, shared_data, tmp_path):
+def test_real_nuclei_are_labelled_by_rules(embedded_ray, typed, shared_data, tmp_path):
     images = sorted((shared_data / "dsb2018" / "images").glob("*.png"))[:4]
     rules = tmp_path / "rules.toml"
     rules.write_text(RULES)
 
-    result = tessera(
+    result = typed(
         "run", *images, "--archive", tmp_path / "a", "--allow-unknown-pixel-size",
         "--truth", shared_data / "dsb2018" / "labels", "--rules", rules, "--epochs", 1, "--json",
     )  # fmt: skip
@@ -73,18 +78,18 @@ def test_real_nuclei_are_labelled_by_rules(tessera, shared_data, tmp_path):
     assert found["instance_f1"] > 0.5
 
 
-def test_a_job_without_labels_is_refused_before_anything_is_made(tessera, tmp_path):
+def test_a_job_without_labels_is_refused_before_anything_is_made(typed, tmp_path):
     tifffile.imwrite(tmp_path / "image.tif", np.ones((60, 80), np.uint8))
 
-    result = tessera("run", tmp_path / "image.tif", "--archive", tmp_path / "a")
+    result = typed("run", tmp_path / "image.tif", "--archive", tmp_path / "a")
 
     assert result.returncode == 2
     assert "--assume" in result.stderr
     assert not (tmp_path / "a").exists()
 
 
-def test_a_new_archive_needs_a_source(tessera, tmp_path):
-    result = tessera("run", "--archive", tmp_path / "a", "--assume", "right")
+def test_a_new_archive_needs_a_source(typed, tmp_path):
+    result = typed("run", "--archive", tmp_path / "a", "--assume", "right")
 
     assert result.returncode == 2
     assert "SOURCE" in result.stderr
