@@ -11,6 +11,11 @@ from pipelines.archive import Archive, create_archive
 from pipelines.mosaic.ome_zarr import open_mosaic, write_mosaic
 from pipelines.tables import read_rows
 
+pytestmark = [
+    # Ray Data copies its settings, and the copy sets those that it deprecates itself.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::ray.util.annotations.RayDeprecationWarning"),
+]
 INTERRUPTED = "tessera: interrupted; the same command goes on from here"
 
 
@@ -29,9 +34,11 @@ def draw_discs():
 
 
 @pytest.mark.ray
-def test_the_same_command_twice_has_nothing_to_do(tessera, archive_of_discs, digests):
+def test_the_same_command_twice_has_nothing_to_do(
+    embedded_ray, tessera, typed, archive_of_discs, digests
+):
     archive = archive_of_discs
-    first = tessera("segment", "--archive", archive.root)
+    first = typed("segment", "--archive", archive.root)
     after_first = digests(archive.root)
     again = tessera("segment", "--archive", archive.root)
 
@@ -72,7 +79,7 @@ def test_a_full_disk_stops_ingest_with_one_line_and_with_room_it_goes_on(
 
 @pytest.mark.ray
 def test_a_full_disk_stops_segment_with_one_line_and_with_room_it_goes_on(
-    tessera, small_disk, grow, archive_of_discs
+    embedded_ray, tessera, typed, small_disk, grow, archive_of_discs
 ):
     archive = Archive(small_disk / "a")
     shutil.copytree(archive_of_discs.root, archive.root)
@@ -93,7 +100,7 @@ def test_a_full_disk_stops_segment_with_one_line_and_with_room_it_goes_on(
         assert all(text.startswith("segment: ") for text in progress), full.stderr
     filler.unlink()
     grow("64m")
-    again = tessera(*command)
+    again = typed(*command)
 
     assert again.returncode == 0, again.stderr
     assert "instances=1024" in again.stdout
