@@ -14,8 +14,14 @@ from pipelines.ledger import read_entries
 from pipelines.mosaic.ome_zarr import write_mosaic
 from pipelines.quarantine import list_quarantine
 from pipelines.tables import read_rows
+from services.verbs import segment
 
-pytestmark = pytest.mark.ray
+pytestmark = [
+    pytest.mark.ray,
+    # Ray Data copies its settings, and the copy sets those that it deprecates itself.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::ray.util.annotations.RayDeprecationWarning"),
+]
 
 SHAPE = (2304, 2048)
 CORE_PX = 256
@@ -69,7 +75,7 @@ def segment_command(archive: Archive, method: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def drill(tessera, digests, tmp_path_factory) -> Drill:
+def drill(embedded_ray, digests, tmp_path_factory) -> Drill:
     folder = tmp_path_factory.mktemp("drill")
     archive = create_archive(folder / "undisturbed")
     write_mosaic(archive.mosaic("discs"), draw_discs(), pixel_size_nm=1.5)
@@ -77,10 +83,12 @@ def drill(tessera, digests, tmp_path_factory) -> Drill:
     (folder / "drill.py").write_text(METHOD)
     method = f"{folder / 'drill.py'}:DRILL"
 
-    done = tessera(*segment_command(archive, method))
+    done = segment.execute(
+        segment.Settings(archive=archive.root, method=method, core_px=CORE_PX, workers=2)
+    )
 
-    assert done.returncode == 0, done.stderr
-    assert f"tiles={N_TILES} skipped=0" in done.stdout
+    assert done.status == 0
+    assert (done.values["tiles"], done.values["skipped"]) == (N_TILES, 0)
     result = read_result(archive, digests)
     assert len(result.particles) > 1000
     return Drill(Archive(folder / "fresh"), method, result)
@@ -145,7 +153,7 @@ def test_a_killed_run_is_taken_up_where_it_was_and_ends_the_same(
 
 
 def test_ctrl_c_ends_with_one_line_and_the_same_command_goes_on_from_there(
-    drill, archive, tessera, begin, digests
+    drill, archive, typed, begin, digests
 ):
     stopped = begin(*drill.command(archive), DRILL_SLEEP_S=0.2)
     stopped.wait_until(lambda: n_done(archive) >= N_TILES // 4)
@@ -154,7 +162,7 @@ def test_ctrl_c_ends_with_one_line_and_the_same_command_goes_on_from_there(
     status = stopped.wait()
     left_alive = psutil.wait_procs(workers, timeout=30)[1]
     n_kept = len(list(archive.scratch.rglob("*.parts")))
-    again = tessera(*drill.command(archive))
+    again = typed(*drill.command(archive))
 
     assert status == 130
     lines = [line for line in stopped.stderr.splitlines() if line]
@@ -193,14 +201,14 @@ def is_worker(process: psutil.Process) -> bool:
 
 
 def test_tiles_that_raise_or_kill_end_in_quarantine_and_the_others_are_done(
-    drill, archive, tessera, digests
+    drill, archive, tessera, typed, digests
 ):
     first = tessera(*drill.command(archive), DRILL_BAD_PIXELS="yes")
     after_first = read_result(archive, digests)
     cases = {case.unit: case for case in list_quarantine(archive)}
     second = tessera(*drill.command(archive), DRILL_BAD_PIXELS="yes")
     after_second = read_result(archive, digests)
-    third = tessera(*drill.command(archive), "--retry-quarantined")
+    third = typed(*drill.command(archive), "--retry-quarantined")
 
     assert first.returncode == 3, first.stderr
     assert "Traceback" not in first.stderr
