@@ -1,6 +1,7 @@
 """The verbs on defects: bad input is refused in one line, good input leaves what it should."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -25,9 +26,10 @@ def add(archive, name, *, seed=0, size=128, spot=None):
 
 
 @pytest.fixture
-def spots(tmp_path):
+def spots(tmp_path, new_store):
     """Six images, a bright spot in four of them, and the list of spots."""
     archive = create_archive(tmp_path / "a")
+    shutil.copy(new_store, archive.root / "mlflow.db")
     lines = ["image,y,x,radius_px,kind"]
     for i in range(6):
         spot = (20 + 10 * i, 80) if i < 4 else None
