@@ -6,7 +6,6 @@ import pytest
 
 from pipelines.archive import open_archive
 from pipelines.tables import read_rows
-from services.cli import run
 
 pytestmark = pytest.mark.ray
 
@@ -19,10 +18,12 @@ RESULTS = ".work/sweeps/*/result.json"
 
 
 def test_a_sweep_that_is_killed_and_interrupted_goes_on_without_repeating_what_is_done(
-    tessera, begin, tmp_path, capsys
+    tessera, typed, begin, tmp_path
 ):
     archive = tmp_path / "archive"
     command = ["sweep", "--preset", "smoke", "--archive", archive]
+    # Particles are drawn and found here by one process, and two trials run side by side.
+    command += ["--workers", 1, "--trials-at-once", 2]
 
     begun = begin(*command)
     begun.wait_until(lambda: results(archive))
@@ -35,15 +36,15 @@ def test_a_sweep_that_is_killed_and_interrupted_goes_on_without_repeating_what_i
     assert "the same command goes on from here" in interrupted.stderr
     assert "Traceback" not in interrupted.stderr
     done = tessera(*command)
-    again = run([str(argument) for argument in command])
+    after = results(archive)
+    again = typed(*command)
 
     assert done.returncode == 0, done.stderr
     assert "swept trials=4" in done.stdout
-    after = results(archive)
     assert len(after) == 4
     assert {key: after[key] for key in before} == before
-    assert again == 0
-    assert "trials=4 unchanged=4" in capsys.readouterr().out
+    assert again.returncode == 0, again.stderr
+    assert "trials=4 unchanged=4" in again.stdout
     assert results(archive) == after
     rows = read_rows(open_archive(archive), "trials").to_pylist()
     assert sorted((row["method"], row["error_rate"]) for row in rows) == [
