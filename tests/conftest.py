@@ -52,7 +52,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not made_once_in(item.path) and {*MADE_ONCE} & {*item.fixturenames}:
             raise pytest.UsageError(f"{item.path} must name the fixture of {MADE_ONCE} it uses")
-    items.sort(key=lambda item: not made_once_in(item.path) and not is_story(item.path))
+    items.sort(key=lambda item: (not is_story(item.path), not made_once_in(item.path)))
 
 
 @pytest.hookimpl(optionalhook=True)
