@@ -2,10 +2,9 @@ import base64
 
 import pytest
 
-from pipelines.archive import create_archive, open_archive
+from pipelines.archive import create_archive
 from pipelines.buckets import azure
 from pipelines.buckets.azure import AzureContainer
-from pipelines.errors import ArchiveError
 from pipelines.ledger import Entry, append_entries, read_entries
 from pipelines.places import place
 from tests.azure_requests import ACCOUNT, SIGNATURE
@@ -14,14 +13,9 @@ pytestmark = pytest.mark.parametrize("store", ["az"], indirect=True)
 KEY = "AZURE_STORAGE_ACCOUNT_KEY"
 
 
-def refusal(url):
-    with pytest.raises(ArchiveError) as refused:
-        open_archive(place(url))
-    assert "\n" not in str(refused.value)
-    return str(refused.value)
-
-
-def test_what_is_missing_to_reach_a_container_is_said_in_a_line(address, monkeypatch, tmp_path):
+def test_what_is_missing_to_reach_a_container_is_said_in_a_line(
+    refusal, address, monkeypatch, tmp_path
+):
     url = f"{address}/lab"
 
     assert refusal(url) == f"archive {url} does not exist"
@@ -35,7 +29,7 @@ def test_what_is_missing_to_reach_a_container_is_said_in_a_line(address, monkeyp
     assert "needs credentials: set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_" in refusal(url)
 
 
-def test_the_key_of_another_is_refused(address, monkeypatch):
+def test_the_key_of_another_is_refused(refusal, address, monkeypatch):
     monkeypatch.setenv(KEY, base64.b64encode(b"another").decode())
 
     said = refusal(f"{address}/lab")
@@ -43,7 +37,7 @@ def test_the_key_of_another_is_refused(address, monkeypatch):
     assert "the credentials in the environment are refused (AuthenticationFailed)" in said
 
 
-def test_a_key_that_is_none_is_said_to_be_so(address, monkeypatch):
+def test_a_key_that_is_none_is_said_to_be_so(refusal, address, monkeypatch):
     monkeypatch.setenv(KEY, "lovelace!")
 
     said = refusal(f"{address}/lab")
@@ -53,7 +47,7 @@ def test_a_key_that_is_none_is_said_to_be_so(address, monkeypatch):
     assert "lovelace" not in said
 
 
-def test_a_shared_access_signature_is_enough_and_is_not_shown(address, store, monkeypatch):
+def test_a_shared_access_signature_is_enough_and_is_not_shown(refusal, address, store, monkeypatch):
     monkeypatch.delenv(KEY)
     monkeypatch.setenv("AZURE_STORAGE_SAS_TOKEN", f"sv=2023-11-03&sp=rwdl&sig={SIGNATURE}")
 
@@ -101,7 +95,7 @@ def test_azures_own_machines_know_who_they_are(store, monkeypatch, tmp_path):
     assert not AzureContainer("scans").has_credentials()
 
 
-def test_the_emulator_needs_no_key_and_may_be_plain(store, monkeypatch):
+def test_the_emulator_needs_no_key_and_may_be_plain(refusal, store, monkeypatch):
     monkeypatch.setenv("AZURE_STORAGE_USE_EMULATOR", "true")
     monkeypatch.setenv("AZURITE_BLOB_STORAGE_URL", "http://127.0.0.1:9")
 

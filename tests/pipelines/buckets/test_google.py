@@ -2,10 +2,9 @@ import json
 
 import pytest
 
-from pipelines.archive import create_archive, open_archive
+from pipelines.archive import create_archive
 from pipelines.buckets import google
 from pipelines.buckets.google import GoogleBucket
-from pipelines.errors import ArchiveError
 from pipelines.ledger import Entry, append_entries, read_entries
 from pipelines.places import place
 from tests.google_store import private_pem, service_account, signing_key
@@ -14,14 +13,9 @@ pytestmark = pytest.mark.parametrize("store", ["gs"], indirect=True)
 KEY = "GOOGLE_SERVICE_ACCOUNT_KEY"
 
 
-def refusal(url):
-    with pytest.raises(ArchiveError) as refused:
-        open_archive(place(url))
-    assert "\n" not in str(refused.value)
-    return str(refused.value)
-
-
-def test_what_is_missing_to_reach_a_bucket_is_said_in_a_line(address, monkeypatch, tmp_path):
+def test_what_is_missing_to_reach_a_bucket_is_said_in_a_line(
+    refusal, address, monkeypatch, tmp_path
+):
     url = f"{address}/lab"
 
     assert refusal(url) == f"archive {url} does not exist"
@@ -35,7 +29,7 @@ def test_what_is_missing_to_reach_a_bucket_is_said_in_a_line(address, monkeypatc
     assert "needs credentials: set GOOGLE_APPLICATION_CREDENTIALS, GOOGLE_SERV" in refusal(url)
 
 
-def test_the_key_of_another_is_refused(address, store, monkeypatch):
+def test_the_key_of_another_is_refused(refusal, address, store, monkeypatch):
     from cryptography.hazmat.primitives.asymmetric import rsa
 
     pem = private_pem(rsa.generate_private_key(public_exponent=65537, key_size=2048))
@@ -46,7 +40,7 @@ def test_the_key_of_another_is_refused(address, store, monkeypatch):
     assert "the credentials in the environment are refused (AuthenticationRequired)" in said
 
 
-def test_an_account_that_is_none_is_said_to_be_so(address, monkeypatch):
+def test_an_account_that_is_none_is_said_to_be_so(refusal, address, monkeypatch):
     monkeypatch.setenv(KEY, '{"private_key": "tessera"}')
 
     said = refusal(f"{address}/lab")
@@ -84,7 +78,7 @@ def test_a_machine_of_googles_is_asked_for_a_token(address, store, monkeypatch):
     assert read_entries(archive, "segment").keys() == {"key"}
 
 
-def test_a_machine_whose_tokens_cannot_be_had_is_told_so(address, store, monkeypatch):
+def test_a_machine_whose_tokens_cannot_be_had_is_told_so(refusal, address, store, monkeypatch):
     monkeypatch.delenv(KEY)
     monkeypatch.setenv("GOOGLE_BASE_URL", store.endpoint)
     for name in ("GCE_METADATA_HOST", "GCE_METADATA_IP"):
