@@ -272,5 +272,6 @@ def test_a_cluster_is_asked_what_it_has(archive, monkeypatch):
     outcome = planned("segment", *words)
 
     assert asked == ["head:6379"]
-    assert outcome.values["stages"][0]["where"].startswith("12 workers of 1 core, ")
+    # Of its twelve cores no more than there are tiles.
+    assert outcome.values["stages"][0]["where"].startswith("6 workers of 1 core, ")
     assert "on the cluster at head:6379: 3 x (4 cores, 8000 MB of memory)" in outcome.screen
