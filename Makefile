@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 help:
 	@echo "make demo     simulate a mosaic, run the main job on it, say where the report is"
 	@echo "make test     lint, types and tests"
-	@echo "make test-cluster  stories on clusters of several nodes and in buckets, on this machine"
+	@echo "make test-cluster  long stories: clusters of several nodes, buckets, nights on end"
 	@echo "make bench    benchmarks; the README's table is made from their results"
 	@echo "make audit    look the installed packages up in a database of known vulnerabilities"
 	@echo "make sbom     write build/sbom.json, the bill of materials (CycloneDX)"
@@ -46,8 +46,8 @@ types: $(STAMP)
 unit: $(STAMP)
 	$(BIN)/python -m pytest -q -m "not cluster" -n 2 --dist loadfile --no-loadscope-reorder
 
-# Clusters of several nodes on this machine, and whole days in a bucket: one after another, as each
-# takes the whole of it.
+# Clusters of several nodes on this machine, whole days in a bucket, nights on end: one after another,
+# as each takes the whole of it.
 test-cluster: $(STAMP)
 	$(BIN)/python -m pytest -q -m cluster -p no:xdist tests/stories
 

@@ -58,6 +58,7 @@ def finish(lab: Laboratory) -> None:
     assert is_done(lab.journal(NIGHT))
 
 
+@pytest.mark.cluster
 def test_a_night_that_is_killed_three_times_ends_as_one_that_was_not(copy):
     undisturbed, killed = copy("undisturbed"), copy("killed")
     undisturbed.relabel(NIGHT)

@@ -76,6 +76,7 @@ def fill_in(folder: Path) -> None:
             sheet.writerow({**line, "label": label})
 
 
+@pytest.mark.cluster
 def test_who_follows_the_page_has_a_champion_and_a_schedule_that_works(shell):
     (settings,) = blocks("toml")
     (shell.folder / "nights.toml").write_text(settings)
