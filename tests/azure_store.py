@@ -37,7 +37,11 @@ class AzureStore(ObjectStore):
     """A running stand-in for Azure Blob Storage."""
 
     scheme: ClassVar[str] = "az"
-    secret: ClassVar[str] = KEY
+
+    @property
+    def secret(self) -> str:
+        """The account's key."""
+        return KEY
 
     @property
     def environment(self) -> dict[str, str]:

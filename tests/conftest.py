@@ -29,8 +29,8 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("untimed")
 
-#: Fixtures of the session that are made once in the whole run: their files share one process. All
-#: stories together share one too, which may be another: they are half of the work.
+#: Fixtures of the session that are made once in a process: their files share one, the stories among
+#: them perhaps another, as stories are half of the work.
 MADE_ONCE = ("embedded_ray", "trained_hands")
 STORIES = Path(__file__).with_name("stories")
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -58,31 +58,25 @@ def service_account(endpoint: str, pem: str) -> dict[str, str]:
     }
 
 
-class _LetsIn:
-    """Says in PEM whose signature is accepted."""
-
-    def __get__(self, owner: Any, kind: type) -> str:
-        from cryptography.hazmat.primitives import serialization as form
-
-        public = signing_key().public_key()
-        pem = public.public_bytes(form.Encoding.PEM, form.PublicFormat.SubjectPublicKeyInfo)
-        return pem.decode()
-
-
-class _Secret:
-    """A line out of the middle of the private key."""
-
-    def __get__(self, owner: Any, kind: type) -> str:
-        return private_pem(signing_key()).splitlines()[5]
-
-
 @dataclass(frozen=True)
 class GoogleStore(ObjectStore):
     """A running stand-in for Google Cloud Storage."""
 
     scheme: ClassVar[str] = "gs"
-    secret: ClassVar[Any] = _Secret()
-    lets_in: ClassVar[Any] = _LetsIn()
+
+    @property
+    def secret(self) -> str:
+        """A line out of the middle of the private key."""
+        return private_pem(signing_key()).splitlines()[5]
+
+    @staticmethod
+    def lets_in() -> str:
+        """Say in PEM whose signature is accepted."""
+        from cryptography.hazmat.primitives import serialization as form
+
+        public = signing_key().public_key()
+        pem = public.public_bytes(form.Encoding.PEM, form.PublicFormat.SubjectPublicKeyInfo)
+        return pem.decode()
 
     @property
     def environment(self) -> dict[str, str]:

@@ -42,10 +42,16 @@ class ObjectStore:
     endpoint: str
 
     scheme: ClassVar[str] = "s3"
-    #: What must be written down nowhere.
-    secret: ClassVar[str] = SECRET
-    #: What its process is told of who may come in; moto asks nobody.
-    lets_in: ClassVar[str] = ""
+
+    @property
+    def secret(self) -> str:
+        """What must be written down nowhere."""
+        return SECRET
+
+    @staticmethod
+    def lets_in() -> str:
+        """Say to its process who may come in; moto asks nobody."""
+        return ""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -103,7 +109,7 @@ def kinds() -> dict[str, type[ObjectStore]]:
 def object_store(scheme: str = "s3") -> Iterator[ObjectStore]:
     """Start a store, and end it with the block."""
     kind = kinds()[scheme]
-    keys = {"AWS_ACCESS_KEY_ID": KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET, LETS_IN: kind.lets_in}
+    keys = {"AWS_ACCESS_KEY_ID": KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET, LETS_IN: kind.lets_in()}
     # It ends when its standard input does, so it never outlives the tests.
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.object_store", scheme],

@@ -102,6 +102,7 @@ class Recorder:
             "loop": vars(trial.loop),
             "network": vars(trial.network),
             "augmentation": dict(trial.augmentation),
+            "mirrored_share": trial.mirrored_share,
         }
         uri = self._settings.tracking_uri
         with tracking.track_run(self._archive, "trial", settings, tracking_uri=uri) as run:
