@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 #: Particles that show how labels are made wrong.
 _SHOWN = 6
 #: The best accuracies that were published for this task, by error rate, in per cent.
-_PUBLISHED = {20: 95.1, 30: 90.1, 40: 88.2, 46: 73.4}
+PUBLISHED = {20: 95.1, 30: 90.1, 40: 88.2, 46: 73.4}
 
 
 def write_sweep_report(
@@ -103,9 +103,9 @@ def _accuracy(found: Found, figures: FigureFolder) -> Section:
     baseline = "ce" if "ce" in curves else found.methods[0]
     published = None
     if found.study.has_mirror:
-        at = [rate for rate in _PUBLISHED if rate / 100 in found.rates]
+        at = [rate for rate in PUBLISHED if rate / 100 in found.rates]
         if at:
-            values = np.array([_PUBLISHED[rate] / 100 for rate in at])
+            values = np.array([PUBLISHED[rate] / 100 for rate in at])
             none = np.full(len(at), np.nan)
             published = Curve(np.array(at) / 100, values, none, none)
     figure = accuracy_figure(

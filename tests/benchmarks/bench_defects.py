@@ -1,7 +1,7 @@
 """Defects in lattices: how they are found on images never seen, and how fast.
 
 ``python -m tests.benchmarks.bench_defects PART...`` measures parts (``all`` for all of them), keeps
-them in ``defects.json`` and writes the README's tables from it; ``run`` is for ``make bench``.
+them in ``defects.json`` and writes their tables; ``run`` is for ``make bench``.
 """
 
 import json
@@ -27,12 +27,12 @@ from tests.benchmarks.defect_tables import (
     TRAINED,
     UNTRAINED,
     by_dose,
+    recall_table,
     tables,
 )
-from tests.benchmarks.record import HERE, README, Measurement, keep, machine
+from tests.benchmarks.record import HERE, Measurement, keep, machine, write_between_marks
 
 RESULTS = HERE / "defects.json"
-BEGIN, END = "<!-- defects: begin -->", "<!-- defects: end -->"
 #: Images that are tested on (fewer where learning takes the time), and others to learn from.
 N_TEST, N_TEST_TRAINED, N_LEARN = 64, 48, 16
 
@@ -193,17 +193,15 @@ def run() -> list[Measurement]:
 
 
 def remember(parts: dict[str, Any]) -> dict[str, Any]:
-    """Keep parts beside earlier ones, and write the README's tables."""
+    """Keep parts beside earlier ones, and write their tables."""
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for name, found in parts.items():
         at = datetime.now(UTC).isoformat(timespec="minutes")
         results[name] = {"machine": machine(), "at": at, "found": found}
     results = {name: results[name] for name in PARTS if name in results}
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    text = README.read_text()
-    head, _, rest = text.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    README.write_text(f"{head}{BEGIN}\n{tables(results)}\n{END}{tail}")
+    write_between_marks("defects", tables(results))
+    write_between_marks("lattice", "\n".join(recall_table(by_dose(results), ("lattice",))))
     return results
 
 

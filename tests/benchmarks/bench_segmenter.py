@@ -2,7 +2,7 @@
 
 Every fold of every experiment is fitted, measured and written down by itself, so an interrupted
 run goes on, and whoever has more time lets more of them run. ``--only dsb2018/0`` runs one fold.
-DATA holds dsb2018, emps and stem-np-boxes; figures go to ``segmenter.json`` and the README.
+DATA holds dsb2018, emps and stem-np-boxes; figures go to ``segmenter.json`` and the pages.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The README's tables of defects, from what `bench_defects` measured."""
+"""Tables of defects, from what `bench_defects` measured."""
 
 from typing import Any
 
@@ -14,6 +14,7 @@ PUBLISHED = (
     "dense-net-published",
     "autoencoder-published",
 )
+DETECTORS = (*UNTRAINED, *TRAINED, *REPAIRED, *PUBLISHED)
 
 
 def by_dose(results: dict[str, Any]) -> list[dict[str, Any]]:
@@ -28,38 +29,49 @@ def by_dose(results: dict[str, Any]) -> list[dict[str, Any]]:
     return [doses[snr] for snr in sorted(doses)]
 
 
+def recall_table(doses: list[dict[str, Any]], detectors: tuple[str, ...]) -> list[str]:
+    """Write recalls of detectors, a row for each and each kind of defect."""
+    head = [f"SNR {found['snr']:g}" for found in doses]
+    lines = [
+        "Recall in per cent at 1 % false positives; in brackets 95 % intervals over images, or "
+        "numbers where there is no spread.",
+        "",
+        "| detector | defect | " + " | ".join(head) + " |",
+        "| --- | --- |" + " --- |" * len(doses),
+    ]
+    for detector in detectors:
+        rows = [found["methods"].get(detector) for found in doses]
+        if any(rows):
+            for kind in KINDS:
+                said = " | ".join(recall_cell(row, kind) for row in rows)
+                lines.append(f"| {detector} | {kind} | {said} |")
+    return lines
+
+
+def area_table(doses: list[dict[str, Any]], detectors: tuple[str, ...]) -> list[str]:
+    """Write areas under precision over recall, a row for each detector."""
+    head = [f"SNR {found['snr']:g}" for found in doses]
+    lines = [
+        "Area under precision over recall, vacancies, divacancies and Stone-Wales together; "
+        f"{100 * doses[0]['prevalence']:.1f} % of patches hold a defect.",
+        "",
+        "| detector | " + " | ".join(head) + " |",
+        "| --- |" + " --- |" * len(doses),
+    ]
+    for detector in detectors:
+        rows = [found["methods"].get(detector) for found in doses]
+        if any(rows):
+            said = " | ".join(cell(row and row["pr_auc"]["structural"], 1) for row in rows)
+            lines.append(f"| {detector} | {said} |")
+    return lines
+
+
 def tables(results: dict[str, Any]) -> str:
-    """Write the README's tables."""
+    """Write all tables."""
     lines: list[str] = []
-    doses = by_dose(results)
-    if doses:
-        head = [f"SNR {found['snr']:g}" for found in doses]
-        lines += [
-            "Recall in per cent at 1 % false positives; in brackets 95 % intervals over images, or "
-            "numbers where there is no spread.",
-            "",
-            "| detector | defect | " + " | ".join(head) + " |",
-            "| --- | --- |" + " --- |" * len(doses),
-        ]
-        for method in (*UNTRAINED, *TRAINED, *REPAIRED, *PUBLISHED):
-            rows = [found["methods"].get(method) for found in doses]
-            if any(rows):
-                for kind in KINDS:
-                    said = " | ".join(recall_cell(row, kind) for row in rows)
-                    lines.append(f"| {method} | {kind} | {said} |")
-        lines += [
-            "",
-            "Area under precision over recall, vacancies, divacancies and Stone-Wales together; "
-            f"{100 * doses[0]['prevalence']:.1f} % of patches hold a defect.",
-            "",
-            "| detector | " + " | ".join(head) + " |",
-            "| --- |" + " --- |" * len(doses),
-        ]
-        for method in (*UNTRAINED, *TRAINED, *REPAIRED, *PUBLISHED):
-            rows = [found["methods"].get(method) for found in doses]
-            if any(rows):
-                said = " | ".join(cell(row and row["pr_auc"]["structural"], 1) for row in rows)
-                lines.append(f"| {method} | {said} |")
+    if doses := by_dose(results):
+        lines += recall_table(doses, DETECTORS)
+        lines += ["", *area_table(doses, DETECTORS)]
     if "published" in results:
         lines += [
             "",

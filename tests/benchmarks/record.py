@@ -1,8 +1,9 @@
-"""What a benchmark measured, on which machine, and the README's table of it."""
+"""What a benchmark measured, on which machine, and the pages that show it."""
 
 import json
 import os
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -12,8 +13,8 @@ import psutil
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
-README = HERE.parents[1] / "README.md"
-BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
+#: Pages that show what was measured, between marks with a name.
+PAGES = (HERE.parents[1] / "README.md", HERE / "RESULTS.md")
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def machine() -> dict[str, str]:
 
 
 def keep(measurements: list[Measurement], group: str) -> None:
-    """Replace the results of a group of benchmarks, and the README's table."""
+    """Replace the results of a group of benchmarks, and the table of all."""
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     results[group] = {
         "machine": machine(),
@@ -61,15 +62,25 @@ def keep(measurements: list[Measurement], group: str) -> None:
         "measurements": [asdict(measurement) for measurement in measurements],
     }
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    write_table(results)
+    write_between_marks("benchmarks", table(results))
 
 
-def write_table(results: dict[str, dict[str, object]]) -> None:
-    """Put the table of all results between the README's marks."""
-    text = README.read_text()
-    head, _, rest = text.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    README.write_text(f"{head}{BEGIN}\n{table(results)}\n{END}{tail}")
+def write_between_marks(name: str, text: str, pages: Sequence[Path] = PAGES) -> None:
+    """Put text where a page has the marks of that name.
+
+    Raises
+    ------
+    ValueError
+        If no page has them: what was measured would be shown nowhere.
+    """
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    marked = [page for page in pages if begin in page.read_text()]
+    if not marked:
+        raise ValueError(f"no page has the marks of {name!r}: {', '.join(map(str, pages))}")
+    for page in marked:
+        head, _, rest = page.read_text().partition(begin)
+        _, _, tail = rest.partition(end)
+        page.write_text(f"{head}{begin}\n{text}\n{end}{tail}")
 
 
 def table(results: dict[str, dict[str, object]]) -> str:
@@ -85,11 +96,15 @@ def table(results: dict[str, dict[str, object]]) -> str:
             lines.append(
                 f"| {m.name} | {m.ours} | {m.baseline} | {m.ratio:.2f} | {goal} | {mark} |"
             )
+    groups: dict[str, list[str]] = {}
     for group, result in results.items():
         facts = result["machine"]
         versions = ", ".join(f"{name} {facts[name]}" for name in ("numpy", "ray", "torch", "zarr"))
-        lines.append(
-            f"\n{group}: {result['at']}, {facts['cores']} cores of {facts['processor']}, "
-            f"{facts['memory_gib']} GiB, Python {facts['python']}, {versions}."
+        where = (
+            f"{facts['cores']} cores of {facts['processor']}, {facts['memory_gib']} GiB, Python "
+            f"{facts['python']}, {versions}"
         )
+        groups.setdefault(where, []).append(f"{group} {result['at'][:10]}")
+    for where, measured in groups.items():
+        lines.append(f"\nOn {where}: {', '.join(measured)}.")
     return "\n".join(lines)

@@ -1,10 +1,9 @@
-"""The README's words on how far a cluster goes, from what `bench_scaling` measured."""
+"""Words on how far a cluster goes, from what `bench_scaling` measured."""
 
 from typing import Any
 
-from tests.benchmarks.record import README
+from tests.benchmarks.record import write_between_marks
 
-BEGIN, END = "<!-- scaling: begin -->", "<!-- scaling: end -->"
 #: What the shares of the driver's time are called.
 WHERE = {
     "particle": "particles: seams, measurements, table",
@@ -16,11 +15,8 @@ WHERE = {
 
 
 def write_tables(result: dict[str, Any]) -> None:
-    """Put the words and tables between the README's marks."""
-    text = README.read_text()
-    head, _, rest = text.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    README.write_text(f"{head}{BEGIN}\n{tables(result)}\n{END}{tail}")
+    """Show the words and tables."""
+    write_between_marks("scaling", tables(result))
 
 
 def tables(result: dict[str, Any]) -> str:

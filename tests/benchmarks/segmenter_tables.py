@@ -1,14 +1,13 @@
-"""The README's table of what a segmenter learned, from what the experiments wrote down."""
+"""Tables of what a segmenter learned, from what the experiments wrote down."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from tests.benchmarks.record import README
+from tests.benchmarks.record import write_between_marks
 
-BEGIN, END = "<!-- segmenter: begin -->", "<!-- segmenter: end -->"
 #: What each experiment is called, and the pooled F1 it is to reach; None where it is a comparison.
 #: Without a given mask that is 0.10 more than the best recipe alone.
 TITLES: dict[tuple[str, str], tuple[str, float | None]] = {
@@ -28,27 +27,35 @@ TITLES: dict[tuple[str, str], tuple[str, float | None]] = {
 }
 
 
+HEAD = (
+    "| what | images | F1 at IoU 0.5, pooled | median | at 0.75 | splits, merges | "
+    "with the width given | goal |",
+    "| --- | --- | --- | --- | --- | --- | --- | --- |",
+)
+
+
 def write_tables(results: dict[str, Any]) -> None:
-    """Put the table between the README's marks, if it has them."""
-    text = README.read_text()
-    if BEGIN not in text:
-        return
-    head, _, rest = text.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    README.write_text(f"{head}{BEGIN}\n{table(results)}\n{END}{tail}")
-
-
-def table(results: dict[str, Any]) -> str:
-    """Draw the table: pooled over all folds that were run."""
+    """Show all rows on one page, those with a goal on another."""
     sets: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for name, result in results.items():
         for part, measured in result["sets"].items():
             sets[name.partition("/")[0], part].append(measured)
-    lines = [
-        "| what | images | F1 at IoU 0.5, pooled | median | at 0.75 | splits, merges | "
-        "with the width given | goal |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    newest = list(results.values())[-1]
+    facts = newest["machine"]
+    where = f"{newest['at']}, {facts['cores']} cores of {facts['processor']}, no GPU."
+    goals = [
+        row(title, goal, sets[key], stained=False)
+        for key, (title, goal) in TITLES.items()
+        if goal and key in sets
     ]
+    write_between_marks("segmenter-goals", "\n".join([*HEAD, *goals]))
+    rows = [*learned_rows(sets), *recipe_rows(sets)]
+    write_between_marks("segmenter", "\n".join([*HEAD, *rows, "", where]))
+
+
+def learned_rows(sets: Mapping[tuple[str, str], list[dict[str, Any]]]) -> list[str]:
+    """Draw a row for each experiment, pooled over all folds that were run."""
+    lines = []
     for key, (title, goal) in TITLES.items():
         if key in sets:
             lines.append(row(title, goal, sets[key], stained=False))
@@ -57,16 +64,19 @@ def table(results: dict[str, Any]) -> str:
                 for what, is_stained in (("fluorescence", False), ("stained", True)):
                     only = [split_by_stain(fold, is_stained) for fold in sets[key]]
                     lines.append(row(f"{title}, {what} alone", None, only, stained=False))
+    return lines
+
+
+def recipe_rows(sets: Mapping[tuple[str, str], list[dict[str, Any]]]) -> list[str]:
+    """Draw a row for each recipe of thresholds, and one more where some images are stained."""
+    lines = []
     for name, part in sets:
         if name.startswith("recipes-"):
             kept = sets[name, part]
             lines.append(row(f"{name[8:]}: recipe {part}", None, kept, stained=False))
             if name == "recipes-dsb2018":
                 lines.append(row(f"stained nuclei: recipe {part}", None, kept, stained=True))
-    for one in list(results.values())[-1:]:
-        facts = one["machine"]
-        lines.append(f"\n{one['at']}, {facts['cores']} cores of {facts['processor']}, no GPU.")
-    return "\n".join(lines)
+    return lines
 
 
 def row(title: str, goal: float | None, folds: Sequence[dict[str, Any]], *, stained: bool) -> str:

@@ -1,7 +1,7 @@
-"""``python -m tests.benchmarks.sweep_tables ARCHIVE...``: the README's tables of sweeps.
+"""``python -m tests.benchmarks.sweep_tables ARCHIVE...``: tables and figure of sweeps.
 
 Takes the trials that `tessera sweep` left in archives, keeps their summary beside the benchmarks'
-results, and writes the README's tables from it.
+results, and makes the tables and the figure from it.
 """
 
 import json
@@ -17,10 +17,10 @@ from scipy import stats
 from pipelines.archive import open_archive
 from pipelines.sweeps.intervals import curves_over_seeds
 from pipelines.tables import read_rows
-from tests.benchmarks.record import HERE, README, machine
+from tests.benchmarks.record import HERE, machine, write_between_marks
+from tests.benchmarks.sweep_figure import draw
 
 RESULTS = HERE / "sweeps.json"
-BEGIN, END = "<!-- sweeps: begin -->", "<!-- sweeps: end -->"
 
 
 def main() -> None:
@@ -35,10 +35,8 @@ def main() -> None:
                 found = summarise([row for row in of_preset if row["noise"] == noise])
                 results[name] = merged(results.get(name), found)
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    text = README.read_text()
-    head, _, rest = text.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    README.write_text(f"{head}{BEGIN}\n{tables(results)}\n{END}{tail}")
+    write_between_marks("sweeps", tables(results))
+    draw(results)
 
 
 def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -135,21 +133,29 @@ def means(rows: list[dict[str, Any]]) -> dict[str, float]:
 
 def tables(results: dict[str, Any]) -> str:
     lines: list[str] = []
-    for preset, found in results.items():
+    for preset, found in sorted(results.items()):
         rates = sorted({float(rate) for cells in found["cells"].values() for rate in cells})
         lines += [
-            f"`{preset}`: {found['noise']}, {found['n_train']:,} particles to train on, "
+            f"### {preset}",
+            "",
+            f"{found['noise']}, {found['n_train']:,} particles to train on, "
             f"{found['n_test']:,} to test on, {found['n_epochs']} epochs; {when(found)}, "
             f"{where(found)}.",
             "",
             "| method | " + " | ".join(f"{100 * rate:g} % wrong" for rate in rates) + " |",
             "| --- |" + " --- |" * len(rates),
         ]
-        for method, cells in found["cells"].items():
+        for method, cells in sorted(found["cells"].items(), key=baseline_then_best):
             said = [cell(cells.get(f"{rate:g}")) for rate in rates]
             lines.append(f"| {method} | " + " | ".join(said) + " |")
         lines += ["", *beyond(found, rates)]
     return "\n".join(lines).rstrip()
+
+
+def baseline_then_best(item: tuple[str, dict[str, Any]]) -> tuple[bool, float]:
+    """Order methods: what others are compared with first, then by accuracy over all error rates."""
+    method, cells = item
+    return method not in BASELINES, -float(np.mean([found["mean"] for found in cells.values()]))
 
 
 def where(found: dict[str, Any]) -> str:
