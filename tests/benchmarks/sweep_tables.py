@@ -121,6 +121,10 @@ def means(rows: list[dict[str, Any]]) -> dict[str, float]:
         values = [row[name] for row in rows if row[name] is not None]
         if values:
             found[name] = sum(values) / len(values)
+    controls = [row for row in rows if row["achiral_share"] is not None]
+    if controls:
+        near = [abs(row["achiral_share"] - 0.5) <= row["achiral_two_sd"] for row in controls]
+        found["achiral_by_chance"] = sum(near)
     gaps = [
         row["accuracy_true"] - row["accuracy_mirrored"]
         for row in rows
@@ -148,7 +152,7 @@ def tables(results: dict[str, Any]) -> str:
         for method, cells in sorted(found["cells"].items(), key=baseline_then_best):
             said = [cell(cells.get(f"{rate:g}")) for rate in rates]
             lines.append(f"| {method} | " + " | ".join(said) + " |")
-        lines += ["", *beyond(found, rates)]
+        lines += ["", *beyond(found, rates), *kept_labels(found, rates), *mirrors(found)]
     return "\n".join(lines).rstrip()
 
 
@@ -188,6 +192,40 @@ def beyond(found: dict[str, Any], rates: list[float]) -> list[str]:
     (baseline,) = found["cells"].keys() & BASELINES
     text = f"Better than `{baseline}` on the same labels, the 95 % interval above 0: "
     return [text + "; ".join(said) + ".", ""]
+
+
+def kept_labels(found: dict[str, Any], rates: list[float]) -> list[str]:
+    """Say of methods that choose labels how many of those kept at the end are right."""
+    said = []
+    for name, cells in sorted(found["cells"].items()):
+        shares = [cells.get(f"{rate:g}", {}).get("kept_precision") for rate in rates]
+        if any(shares):
+            each = " / ".join("-" if share is None else f"{100 * share:.1f}" for share in shares)
+            said.append(f"{name} {each}")
+    if not said:
+        return []
+    return [f"Right among the labels that are kept in the end, in per cent: {'; '.join(said)}.", ""]
+
+
+def mirrors(found: dict[str, Any]) -> list[str]:
+    """Say whether anything but the particles' hand was seen."""
+    cells = [cell for cells in found["cells"].values() for cell in cells.values()]
+    gaps = [100 * cell["mirror_gap"] for cell in cells if "mirror_gap" in cell]
+    if not gaps:
+        return []
+    text = (
+        "Accuracy on true enantiomers minus on mirrored images of them, mean over seeds: "
+        f"{min(gaps):+.1f} to {max(gaps):+.1f} points."
+    )
+    with_control = [cell for cell in cells if "achiral_by_chance" in cell]
+    if with_control:
+        near = sum(cell["achiral_by_chance"] for cell in with_control)
+        text += (
+            " Particles without a hand are told from their mirror images no better and no worse "
+            f"than by chance, by two standard deviations, in {near} of "
+            f"{sum(cell['seeds'] for cell in with_control)} trials."
+        )
+    return [text, ""]
 
 
 def when(found: dict[str, Any]) -> str:

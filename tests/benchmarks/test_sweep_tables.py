@@ -1,0 +1,68 @@
+"""The summary of sweeps says what the trials say: means, pairs of equal labels, who is left out."""
+
+import pytest
+
+from tests.benchmarks.sweep_tables import merged, summarise, tables
+
+ROW = {
+    "preset": "p", "noise": "sym_pair", "n_train": 100, "n_test": 50, "n_epochs": 8,
+    "device": "cpu", "memorised": None, "kept_precision": None, "accuracy_true": 0.9,
+    "accuracy_mirrored": 0.9, "achiral_share": 0.5, "achiral_two_sd": 0.04,
+}  # fmt: skip
+
+
+def rows_of(method, accuracies, rate=0.4, **more):
+    return [
+        {**ROW, "method": method, "error_rate": rate, "seed": seed, "last": last, **more}
+        for seed, last in enumerate(accuracies)
+    ]
+
+
+@pytest.fixture
+def found():
+    return summarise(
+        rows_of("ce", [0.80, 0.70, 0.90])
+        # Better than the baseline by the same on every seed, though seeds differ by more.
+        + rows_of("elr", [0.83, 0.74, 0.92], kept_precision=0.95, accuracy_mirrored=0.895)
+        + rows_of("gce", [0.70, 0.90, 0.80], achiral_share=0.56)
+    )
+
+
+def test_methods_are_compared_on_the_same_labels(found):
+    text = tables({"p": found})
+
+    assert "| elr | 83.0 (" in text
+    assert "worst of 3: 74.0)" in text
+    assert "the 95 % interval above 0: at 40 % elr +3.0." in text
+
+
+def test_the_baseline_comes_first_and_then_the_best(found):
+    lines = [line for line in tables({"p": found}).splitlines() if line.startswith("| ")]
+
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| ce", "| elr", "| gce"]
+
+
+def test_kept_labels_mirrors_and_controls_are_told(found):
+    text = tables({"p": found})
+
+    assert "Right among the labels that are kept in the end, in per cent: elr 95.0." in text
+    assert "on mirrored images of them, mean over seeds: +0.0 to +0.5 points." in text
+    assert "by two standard deviations, in 6 of 9 trials." in text
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "said"),
+    [([0.8], "80.0 (1 seed)"), ([0.8, 0.6], "70.0 (2 seeds; worst: 60.0)")],
+)
+def test_no_interval_is_drawn_from_two_seeds(accuracies, said):
+    assert f"| ce | {said} |" in tables({"p": summarise(rows_of("ce", accuracies))})
+
+
+def test_methods_that_were_not_run_anew_stay_at_equal_terms_alone(found):
+    anew = summarise(rows_of("ce", [0.5, 0.5, 0.5]))
+    longer = summarise([{**row, "n_epochs": 9} for row in rows_of("ce", [0.5, 0.5, 0.5])])
+
+    assert merged(found, anew)["cells"].keys() == {"ce", "elr", "gce"}
+    assert merged(found, anew)["cells"]["ce"]["0.4"]["mean"] == pytest.approx(0.5)
+    assert merged(found, longer)["cells"].keys() == {"ce"}
+    assert merged(found, summarise(rows_of("ce", [0.80, 0.70, 0.90])))["since"] == found["at"]
