@@ -22,6 +22,7 @@ COLOURS = {
     "two-step": SERIES[4],
     "co-teaching": SERIES[3],
     "divide-mix": SERIES[1],
+    "divide-mix, mixed gently": SERIES[2],
     "elr-balanced": SERIES[0],
 }
 
@@ -50,11 +51,15 @@ def draw_panel(axes: Axes, cells: dict[str, dict[str, Any]]) -> None:
         x = [100 * rate for rate in found]
         colour = COLOURS.get(method, FAINT)
         label = method if method in COLOURS else "other methods"
-        axes.plot(
-            x, [100 * c["mean"] for c in found.values()], "o-", ms=3, color=colour, label=label
-        )
+        means = [100 * cell["mean"] for cell in found.values()]
+        axes.plot(x, means, "o-", ms=3, color=colour, label=label)
         if method in COLOURS:
-            ends = [
-                [100 * (c[end] or c["mean"]) for c in found.values()] for end in ("low", "high")
-            ]
-            axes.fill_between(x, *ends, color=colour, alpha=0.12, linewidth=0)
+            # One seed has no interval.
+            low, high = (
+                [
+                    100 * (cell["mean"] if cell[end] is None else cell[end])
+                    for cell in found.values()
+                ]
+                for end in ("low", "high")
+            )
+            axes.fill_between(x, low, high, color=colour, alpha=0.12, linewidth=0)

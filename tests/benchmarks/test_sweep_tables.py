@@ -1,8 +1,12 @@
 """The summary of sweeps says what the trials say: means, pairs of equal labels, who is left out."""
 
-import pytest
+import json
 
-from tests.benchmarks.sweep_tables import merged, summarise, tables
+import pytest
+from matplotlib.figure import Figure
+
+from tests.benchmarks.sweep_figure import draw, draw_panel
+from tests.benchmarks.sweep_tables import RESULTS, merged, summarise, tables
 
 ROW = {
     "preset": "p", "noise": "sym_pair", "n_train": 100, "n_test": 50, "n_epochs": 8,
@@ -66,3 +70,14 @@ def test_methods_that_were_not_run_anew_stay_at_equal_terms_alone(found):
     assert merged(found, anew)["cells"]["ce"]["0.4"]["mean"] == pytest.approx(0.5)
     assert merged(found, longer)["cells"].keys() == {"ce"}
     assert merged(found, summarise(rows_of("ce", [0.80, 0.70, 0.90])))["since"] == found["at"]
+
+
+def test_the_figure_draws_what_the_tables_say(found, tmp_path):
+    axes = Figure().subplots()
+    draw_panel(axes, found["cells"])
+    draw(json.loads(RESULTS.read_text()), tmp_path / "figure.png")
+
+    lines = {line.get_label(): line.get_ydata() for line in axes.lines}
+    assert list(lines["ce"]) == pytest.approx([80.0])
+    assert list(lines["other methods"]) in ([pytest.approx(83.0)], [pytest.approx(80.0)])
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
