@@ -31,39 +31,48 @@ def by_dose(results: dict[str, Any]) -> list[dict[str, Any]]:
 
 def recall_table(doses: list[dict[str, Any]], detectors: tuple[str, ...]) -> list[str]:
     """Write recalls of detectors, a row for each and each kind of defect."""
-    head = [f"SNR {found['snr']:g}" for found in doses]
-    lines = [
+    rows = {
+        f"{detector} | {kind}": [recall_cell(row, kind) for row in found]
+        for detector, found in measured(doses, detectors).items()
+        for kind in KINDS
+    }
+    return [
         "Recall in per cent at 1 % false positives; in brackets 95 % intervals over images, or "
         "numbers where there is no spread.",
         "",
-        "| detector | defect | " + " | ".join(head) + " |",
-        "| --- | --- |" + " --- |" * len(doses),
+        *dose_table(doses, "detector | defect", rows),
     ]
-    for detector in detectors:
-        rows = [found["methods"].get(detector) for found in doses]
-        if any(rows):
-            for kind in KINDS:
-                said = " | ".join(recall_cell(row, kind) for row in rows)
-                lines.append(f"| {detector} | {kind} | {said} |")
-    return lines
 
 
 def area_table(doses: list[dict[str, Any]], detectors: tuple[str, ...]) -> list[str]:
     """Write areas under precision over recall, a row for each detector."""
-    head = [f"SNR {found['snr']:g}" for found in doses]
-    lines = [
+    rows = {
+        detector: [cell(row and row["pr_auc"]["structural"], 1) for row in found]
+        for detector, found in measured(doses, detectors).items()
+    }
+    return [
         "Area under precision over recall, vacancies, divacancies and Stone-Wales together; "
         f"{100 * doses[0]['prevalence']:.1f} % of patches hold a defect.",
         "",
-        "| detector | " + " | ".join(head) + " |",
-        "| --- |" + " --- |" * len(doses),
+        *dose_table(doses, "detector", rows),
     ]
-    for detector in detectors:
-        rows = [found["methods"].get(detector) for found in doses]
-        if any(rows):
-            said = " | ".join(cell(row and row["pr_auc"]["structural"], 1) for row in rows)
-            lines.append(f"| {detector} | {said} |")
-    return lines
+
+
+def measured(
+    doses: list[dict[str, Any]], detectors: tuple[str, ...]
+) -> dict[str, list[dict[str, Any] | None]]:
+    """Gather what was found at each dose by the detectors that were run at any."""
+    found = {name: [dose["methods"].get(name) for dose in doses] for name in detectors}
+    return {name: each for name, each in found.items() if any(each)}
+
+
+def dose_table(doses: list[dict[str, Any]], head: str, rows: dict[str, list[str]]) -> list[str]:
+    """Draw a table with a column for each dose."""
+    return [
+        f"| {head} | " + " | ".join(f"SNR {dose['snr']:g}" for dose in doses) + " |",
+        "|" + " --- |" * (len(doses) + len(head.split(" | "))),
+        *(f"| {name} | " + " | ".join(said) + " |" for name, said in rows.items()),
+    ]
 
 
 def tables(results: dict[str, Any]) -> str:
