@@ -19,6 +19,7 @@ from pipelines.sweeps.intervals import curves_over_seeds
 from pipelines.tables import read_rows
 from tests.benchmarks.record import HERE, machine, write_between_marks
 from tests.benchmarks.sweep_figure import draw
+from tests.benchmarks.sweep_goals import cost_table
 
 RESULTS = HERE / "sweeps.json"
 
@@ -36,6 +37,7 @@ def main() -> None:
                 results[name] = merged(results.get(name), found)
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     write_between_marks("sweeps", tables(results))
+    write_between_marks("sweep-goals", cost_table(results))
     draw(results)
 
 

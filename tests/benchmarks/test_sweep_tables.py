@@ -6,6 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from tests.benchmarks.sweep_figure import draw, draw_panel
+from tests.benchmarks.sweep_goals import cost_table
 from tests.benchmarks.sweep_tables import RESULTS, merged, summarise, tables
 
 ROW = {
@@ -81,3 +82,27 @@ def test_the_figure_draws_what_the_tables_say(found, tmp_path):
     assert list(lines["ce"]) == pytest.approx([80.0])
     assert list(lines["other methods"]) in ([pytest.approx(83.0)], [pytest.approx(80.0)])
     assert (tmp_path / "figure.png").stat().st_size > 10_000
+
+
+def test_what_wrong_labels_cost_is_held_against_every_accuracy_on_right_ones():
+    def cells(**means):
+        return {f"0.{k[1:]}" if k != "r0" else "0": {"mean": m, "seeds": 5, "worst": m - 0.01}
+                for k, m in means.items()}  # fmt: skip
+
+    hard = {"ce": cells(r0=0.95)}
+    mirror = {
+        "ce": cells(r0=0.96),
+        "divide-mix": cells(r0=0.945, r2=0.9375, r3=0.9349, r4=0.93, r46=0.84),
+    }
+
+    text = cost_table(
+        {"handedness-hard": {"cells": hard}, "handedness-hard-mirror": {"cells": mirror}}
+    )
+
+    rows = [line.split(" | ")[2:] for line in text.splitlines()[3:]]
+    far = "**84.0**, worst of 5: 83.0 |"
+    assert rows == [
+        ["own: 94.5", "-0.75", "**-1.01**", "-1.50", far],
+        ["plain network, `ce`: 95.0", "**-1.25**", "**-1.51**", "-2.00", far],
+        ["best of the study, `ce`: 96.0", "**-2.25**", "**-2.51**", "**-3.00**", far],
+    ]
