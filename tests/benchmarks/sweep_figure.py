@@ -39,7 +39,14 @@ def draw(results: dict[str, Any], path: Path = PICTURE) -> None:
     panels[0].plot(x, y, "x", color=NEUTRAL, label="published, best")
     handles = {line.get_label(): line for axes in panels for line in axes.lines}
     names = [name for name in (*COLOURS, "other methods", "published, best") if name in handles]
-    figure.legend([handles[n] for n in names], names, loc="outside lower center", ncols=len(names))
+    figure.legend(
+        [handles[name] for name in names],
+        names,
+        loc="outside lower center",
+        ncols=len(names),
+        fontsize=8,
+        frameon=False,
+    )
     finish(figure).savefig(path, dpi=110)
 
 
