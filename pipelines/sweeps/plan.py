@@ -177,7 +177,7 @@ def plan_trials(plan: SweepPlan) -> list[Trial]:
 
 def _told(variant: Variant, error_rate: float) -> Variant:
     """Tell the error rate to a method that asks for it, unless its options say otherwise."""
-    asks = "error_rate" in method_type(variant.method).default_options()
+    asks = "error_rate" in method_type(variant.method).known_options()
     if not asks or "error_rate" in variant.options:
         return variant
     return replace(variant, options={**variant.options, "error_rate": error_rate})

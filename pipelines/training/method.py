@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.training.losses import prior_divergence
+from pipelines.training.options import Option
 from pipelines.training.phases import Phase
 from pipelines.training.team import Team
 
@@ -141,17 +142,19 @@ class Method(ABC):
         Raises
         ------
         ValueError
-            Naming an option that the method does not have.
+            Naming an option that the method does not have, or one that may not be what it is.
         """
-        defaults = cls.default_options()
-        if unknown := sorted(set(options) - set(defaults)):
-            has = f"; it has {', '.join(defaults)}" if defaults else ""
+        known = cls.known_options()
+        if unknown := sorted(set(options) - set(known)):
+            has = f"; it has {', '.join(known)}" if known else ""
             raise ValueError(f"method has no option {', '.join(unknown)}{has}")
-        return {**defaults, **options}
+        for name, value in options.items():
+            known[name].check(name, value)
+        return {**{name: option.default for name, option in known.items()}, **options}
 
     @staticmethod
-    def default_options() -> Mapping[str, float]:
-        """Return the method's options with their defaults."""
+    def known_options() -> Mapping[str, Option]:
+        """Return the method's options: their defaults, and what they may be."""
         return {}
 
     @classmethod

@@ -7,15 +7,16 @@ from torch import Tensor
 
 from pipelines.training import method
 from pipelines.training.method import Batch
+from pipelines.training.options import Option, share
 
 
 class Method(method.Method):
     """Minimise the cross entropy of the given labels."""
 
     @staticmethod
-    def default_options() -> Mapping[str, float]:
+    def known_options() -> Mapping[str, Option]:
         """Return the share of probability that is taken from the given label and spread evenly."""
-        return {"label_smoothing": 0.0}
+        return {"label_smoothing": share(0.0)}
 
     def loss(self, batch: Batch) -> Tensor:
         """Return the mean cross entropy."""

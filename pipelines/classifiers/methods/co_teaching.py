@@ -15,6 +15,7 @@ from torch import Tensor
 from pipelines.training import losses, method
 from pipelines.training.method import Batch, PredictAll
 from pipelines.training.noise_rate import estimate_error_rate
+from pipelines.training.options import Option, error_rate, positive, share, switch, weight
 
 
 def forget_rate(epoch: int, tau: float, *, n_rising: int, exponent: float = 1.0) -> float:
@@ -40,13 +41,19 @@ class Method(method.Method):
         self._estimate = torch.zeros(())
 
     @staticmethod
-    def default_options() -> Mapping[str, float]:
+    def known_options() -> Mapping[str, Option]:
         """Return the error rate (-1: estimated), the epochs of the rise, exponent and exchange.
 
         ``exchange`` 0 lets each network learn from its own choice, to see what the other's is
         worth; ``margin`` is added to the error rate, for too much is safer than too little.
         """
-        return {"error_rate": -1, "rising_epochs": 10, "exponent": 1, "exchange": 1, "margin": 0}
+        return {
+            "error_rate": error_rate(),
+            "rising_epochs": weight(10),
+            "exponent": positive(1),
+            "exchange": switch(1),
+            "margin": share(0),
+        }
 
     def start_epoch(self, epoch: int, n_epochs: int, predict_all: PredictAll) -> None:
         """Set how much of every step is dropped."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from pipelines.classifiers.methods import co_teaching
 from pipelines.training import losses
 from pipelines.training.method import Batch, PredictAll
+from pipelines.training.options import Option, share
 
 
 class Method(co_teaching.Method):
@@ -23,9 +24,9 @@ class Method(co_teaching.Method):
     """
 
     @staticmethod
-    def default_options() -> Mapping[str, float]:
+    def known_options() -> Mapping[str, Option]:
         """Return co-teaching's options and the share of epochs before disagreement counts."""
-        return {**co_teaching.Method.default_options(), "warm_up": 0.1}
+        return {**co_teaching.Method.known_options(), "warm_up": share(0.1)}
 
     def start_epoch(self, epoch: int, n_epochs: int, predict_all: PredictAll) -> None:
         """Set how much is dropped, and whether disagreement counts."""

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pipelines.training import losses, method
 from pipelines.training.method import Batch, PredictAll
+from pipelines.training.options import Option, share, weight
 from pipelines.training.phases import Phase
 
 #: The share of the running loss that the price of abstaining starts from, and its decay.
@@ -39,9 +40,14 @@ class Method(method.Method):
         self._abstaining = False
 
     @staticmethod
-    def default_options() -> Mapping[str, float]:
+    def known_options() -> Mapping[str, Option]:
         """Return the share of epochs that abstain, and of those the warm-up, and the rest."""
-        return {"abstain_share": 0.5, "warm_up": 0.3, "last_alpha": 1.0, "set_point": 0.0}
+        return {
+            "abstain_share": share(0.5),
+            "warm_up": share(0.3),
+            "last_alpha": weight(1.0),
+            "set_point": share(0.0),
+        }
 
     @classmethod
     def phases(cls, n_epochs: int, options: Mapping[str, float]) -> list[Phase]:

@@ -20,6 +20,7 @@ from pipelines.training import losses, method
 from pipelines.training.method import Batch, PredictAll
 from pipelines.training.mixing import mixup
 from pipelines.training.mixtures import gaussian_low_posterior
+from pipelines.training.options import Option, positive, share, weight
 
 
 class Method(method.Method):
@@ -35,16 +36,16 @@ class Method(method.Method):
         self._warm, self._ramp = True, 0.0
 
     @staticmethod
-    def default_options() -> Mapping[str, float]:
+    def known_options() -> Mapping[str, Option]:
         """Return the warm-up's share, the threshold, temperature, alpha, and weights."""
         return {
-            "warm_up": 0.25,
-            "threshold": 0.5,
-            "temperature": 0.5,
-            "alpha": 4.0,
-            "unlabelled": 0.0,
-            "prior": 1.0,
-            "ramp_epochs": 16,
+            "warm_up": share(0.25),
+            "threshold": share(0.5),
+            "temperature": positive(0.5),
+            "alpha": positive(4.0),
+            "unlabelled": weight(0.0),
+            "prior": weight(1.0),
+            "ramp_epochs": weight(16),
         }
 
     def start_epoch(self, epoch: int, n_epochs: int, predict_all: PredictAll) -> None:

@@ -16,6 +16,7 @@ from pipelines.training import losses, method
 from pipelines.training.method import Batch, PredictAll
 from pipelines.training.mixing import mixup
 from pipelines.training.mixtures import fit_beta_mixture
+from pipelines.training.options import Option, positive, share, weight
 
 
 class Method(method.Method):
@@ -27,9 +28,9 @@ class Method(method.Method):
         self._doubts = torch.zeros(len(labels), device=labels.device)
 
     @staticmethod
-    def default_options() -> Mapping[str, float]:
+    def known_options() -> Mapping[str, Option]:
         """Return the share of epochs before doubt begins, mixup's alpha, and the prior's weight."""
-        return {"warm_up": 0.35, "alpha": 32.0, "prior": 1.0}
+        return {"warm_up": share(0.35), "alpha": positive(32.0), "prior": weight(1.0)}
 
     def start_epoch(self, epoch: int, n_epochs: int, predict_all: PredictAll) -> None:
         """Find out anew which labels to doubt."""

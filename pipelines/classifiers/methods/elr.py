@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pipelines.training import losses, method
 from pipelines.training.method import Batch
+from pipelines.training.options import Option, share, weight
 
 
 class Method(method.Method):
@@ -24,9 +25,9 @@ class Method(method.Method):
         self._targets = torch.zeros(len(labels), self.n_classes, device=labels.device)
 
     @staticmethod
-    def default_options() -> Mapping[str, float]:
+    def known_options() -> Mapping[str, Option]:
         """Return the weight of the regulariser, and the decay of the targets."""
-        return {"lambda": 3.0, "beta": 0.7}
+        return {"lambda": weight(3.0), "beta": share(0.7)}
 
     def loss(self, batch: Batch) -> Tensor:
         """Move the targets, then return the mean of the regularised loss."""

@@ -18,6 +18,7 @@ from torch import Tensor
 from pipelines.classifiers.methods import elr
 from pipelines.training import losses
 from pipelines.training.method import Batch, PredictAll
+from pipelines.training.options import Option, share, weight
 
 
 class Method(elr.Method):
@@ -30,9 +31,9 @@ class Method(elr.Method):
     _ramp = 1.0
 
     @staticmethod
-    def default_options() -> Mapping[str, float]:
+    def known_options() -> Mapping[str, Option]:
         """Return ELR's options, the share of epochs that the pull grows, the balance's weight."""
-        return {**elr.Method.default_options(), "rising": 0.5, "prior": 1.0}
+        return {**elr.Method.known_options(), "rising": share(0.5), "prior": weight(1.0)}
 
     def start_epoch(self, epoch: int, n_epochs: int, predict_all: PredictAll) -> None:
         """Let the memory pull more than in the epoch before."""

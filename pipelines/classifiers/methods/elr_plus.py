@@ -15,6 +15,7 @@ from torch import Tensor
 from pipelines.training import losses, method
 from pipelines.training.method import Batch
 from pipelines.training.mixing import mixup
+from pipelines.training.options import Option, positive, share, weight
 
 
 class Method(method.Method):
@@ -29,9 +30,9 @@ class Method(method.Method):
         self._targets = torch.zeros(len(labels), 2, self.n_classes, device=labels.device)
 
     @staticmethod
-    def default_options() -> Mapping[str, float]:
+    def known_options() -> Mapping[str, Option]:
         """Return the weight of the regulariser, the decay of targets, and mixup's alpha."""
-        return {"lambda": 3.0, "beta": 0.7, "alpha": 1.0}
+        return {"lambda": weight(3.0), "beta": share(0.7), "alpha": positive(1.0)}
 
     def loss(self, batch: Batch) -> Tensor:
         """Return the sum of both networks' regularised losses on mixed images."""

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pipelines.training import losses, method
 from pipelines.training.method import Batch, PredictAll
+from pipelines.training.options import Option, error_rate, percentile, share
 from pipelines.training.phases import Phase
 
 
@@ -50,9 +51,13 @@ class Method(method.Method):
         self._matrix = matrix.to(self.training_set.given_labels.device)
 
     @staticmethod
-    def default_options() -> Mapping[str, float]:
+    def known_options() -> Mapping[str, Option]:
         """Return the error rate (-1: estimated), how anchors are found, and the share for it."""
-        return {"error_rate": -1, "percentile": 97, "estimate_share": 0.4}
+        return {
+            "error_rate": error_rate(),
+            "percentile": percentile(97),
+            "estimate_share": share(0.4),
+        }
 
     @classmethod
     def phases(cls, n_epochs: int, options: Mapping[str, float]) -> list[Phase]:

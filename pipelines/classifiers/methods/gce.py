@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pipelines.training import losses, method
 from pipelines.training.method import Batch, PredictAll
+from pipelines.training.options import Option, share
 
 
 class Method(method.Method):
@@ -28,9 +29,14 @@ class Method(method.Method):
         self._hopeful = torch.ones_like(self.training_set.given_labels, dtype=torch.bool)
 
     @staticmethod
-    def default_options() -> Mapping[str, float]:
+    def known_options() -> Mapping[str, Option]:
         """Return the exponent, and when and what to leave out (``k`` 0: nothing)."""
-        return {"q": 0.7, "k": 0.0, "prune_from": 1 / 3, "prune_every": 10}
+        return {
+            "q": Option(0.7, "above 0 and at most 1", lambda q: 0 < q <= 1),
+            "k": share(0.0),
+            "prune_from": share(1 / 3),
+            "prune_every": Option(10, "at least 1", lambda epochs: epochs >= 1),
+        }
 
     def start_epoch(self, epoch: int, n_epochs: int, predict_all: PredictAll) -> None:
         """Choose anew what to learn from."""

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pipelines.training import losses, method
 from pipelines.training.method import Batch, PredictAll
+from pipelines.training.options import Option, share
 from pipelines.training.phases import Phase
 
 
@@ -48,9 +49,9 @@ class Method(method.Method):
         self._matrix = torch.eye(self.n_classes, device=device)
 
     @staticmethod
-    def default_options() -> Mapping[str, float]:
+    def known_options() -> Mapping[str, Option]:
         """Return the share of the epochs for the first phase."""
-        return {"estimate_share": 0.4}
+        return {"estimate_share": share(0.4)}
 
     @classmethod
     def phases(cls, n_epochs: int, options: Mapping[str, float]) -> list[Phase]:

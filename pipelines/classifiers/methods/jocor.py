@@ -14,6 +14,7 @@ from torch import Tensor
 from pipelines.classifiers.methods import co_teaching
 from pipelines.training import losses
 from pipelines.training.method import Batch
+from pipelines.training.options import Option, share
 
 
 def symmetric_divergence(one: Tensor, other: Tensor) -> Tensor:
@@ -26,11 +27,11 @@ class Method(co_teaching.Method):
     """Minimise ``(1 - l)(CE1 + CE2) + l * J``, J the symmetric divergence of both predictions."""
 
     @staticmethod
-    def default_options() -> Mapping[str, float]:
+    def known_options() -> Mapping[str, Option]:
         """Return co-teaching's options and the weight of agreement."""
-        others = dict(co_teaching.Method.default_options())
+        others = dict(co_teaching.Method.known_options())
         del others["exchange"]
-        return {**others, "agreement": 0.7}
+        return {**others, "agreement": share(0.7)}
 
     def loss(self, batch: Batch) -> Tensor:
         """Return the mean of the joint loss over the samples where it is smallest."""

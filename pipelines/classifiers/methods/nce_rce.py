@@ -11,15 +11,16 @@ from torch import Tensor
 
 from pipelines.training import losses, method
 from pipelines.training.method import Batch
+from pipelines.training.options import Option, log_of_zero, weight
 
 
 class Method(method.Method):
     """Minimise ``alpha * NCE + beta * RCE``: both robust, one active and one passive."""
 
     @staticmethod
-    def default_options() -> Mapping[str, float]:
+    def known_options() -> Mapping[str, Option]:
         """Return the weights of both parts, and what stands for the logarithm of 0."""
-        return {"alpha": 1.0, "beta": 1.0, "log_zero": -9.21}
+        return {"alpha": weight(1.0), "beta": weight(1.0), "log_zero": log_of_zero(-9.21)}
 
     def loss(self, batch: Batch) -> Tensor:
         """Return the weighted sum."""

@@ -11,15 +11,16 @@ from torch import Tensor
 
 from pipelines.training import losses, method
 from pipelines.training.method import Batch
+from pipelines.training.options import Option, log_of_zero, weight
 
 
 class Method(method.Method):
     """Minimise ``alpha * CE + beta * RCE``; RCE is bounded, so wrong labels pull less."""
 
     @staticmethod
-    def default_options() -> Mapping[str, float]:
+    def known_options() -> Mapping[str, Option]:
         """Return the weights of both parts, and what stands for the logarithm of 0."""
-        return {"alpha": 0.1, "beta": 1.0, "log_zero": -4.0}
+        return {"alpha": weight(0.1), "beta": weight(1.0), "log_zero": log_of_zero(-4.0)}
 
     def loss(self, batch: Batch) -> Tensor:
         """Return the weighted sum."""

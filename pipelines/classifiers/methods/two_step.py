@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pipelines.training import losses, method
 from pipelines.training.method import Batch
+from pipelines.training.options import Option, positive, weight
 from pipelines.training.phases import Phase
 
 
@@ -22,9 +23,9 @@ class Method(method.Method):
     """Minimise cross entropy, on trusted labels for some epochs and then on given ones."""
 
     @staticmethod
-    def default_options() -> Mapping[str, float]:
+    def known_options() -> Mapping[str, Option]:
         """Return the passes over the trusted set, and the factor on the second step's rate."""
-        return {"pretrain_epochs": 60, "second_rate": 1.0}
+        return {"pretrain_epochs": weight(60), "second_rate": positive(1.0)}
 
     @classmethod
     def phases(cls, n_epochs: int, options: Mapping[str, float]) -> list[Phase]:

@@ -52,6 +52,12 @@ def accuracy(plan, folder):
 
 
 @pytest.mark.parametrize("name", method_names())
+def test_defaults_keep_the_rules_of_their_options(name):
+    for option_name, option in method_type(name).known_options().items():
+        option.check(option_name, option.default)
+
+
+@pytest.mark.parametrize("name", method_names())
 def test_hands_are_learnt_by_every_method(plan_of, tmp_path, name):
     plan = plan_of(name)
 

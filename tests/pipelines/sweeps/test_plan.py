@@ -80,6 +80,10 @@ def test_a_trials_key_depends_on_all_that_decides_its_result():
         ({"variants": [Variant("magic", "m")]}, "must be one of .*, got 'magic'"),
         ({"variants": [Variant("ce", "a"), Variant("gce", "a")]}, "labels of their own, got 'a'"),
         ({"variants": [Variant("ce", "a", {"q": 1})]}, "method a: method has no option q"),
+        (
+            {"variants": [Variant("gce", "a", {"q": 0})]},
+            "method a: q must be above 0 and at most 1",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_runs(change, said):

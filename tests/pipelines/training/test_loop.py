@@ -15,6 +15,7 @@ from pipelines.training.loop import (
     train_epoch,
 )
 from pipelines.training.method import Batch, Method, TrainingSet
+from pipelines.training.options import positive
 from pipelines.training.phases import Phase, plan_epochs
 
 CPU = torch.device("cpu")
@@ -27,8 +28,8 @@ class Plain(Method):
     """Cross entropy, with an option and nothing else."""
 
     @staticmethod
-    def default_options():
-        return {"factor": 1.0}
+    def known_options():
+        return {"factor": positive(1.0)}
 
     def loss(self, batch):
         scores = self.networks[0](batch.images)
@@ -166,8 +167,8 @@ def test_a_resumed_training_equals_an_undisturbed_one():
 
 
 def test_a_loss_that_is_not_a_number_ends_training_with_one_clear_line():
-    with pytest.raises(ModelError, match="came apart in epoch 0: the loss is nan"):
-        epochs(start(Plain, factor=float("nan")), LoopSettings(n_epochs=1))
+    with pytest.raises(ModelError, match="came apart in epoch 0: the loss is inf"):
+        epochs(start(Plain, factor=1e39), LoopSettings(n_epochs=1))
 
 
 def test_gradients_are_clipped_network_by_network():

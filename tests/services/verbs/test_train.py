@@ -202,6 +202,11 @@ def test_the_test_part_is_scored_where_no_mosaic_is_held_out(hands, quick):
         ({"method": "magic"}, SettingsError, "--method must be one of"),
         ({"option": ("q",)}, SettingsError, "--option must be NAME=NUMBER, got 'q'"),
         ({"option": ("q=1",)}, SettingsError, "--option: ce: method has no option q"),
+        (
+            {"method": "divide-mix", "option": ("alpha=-1",)},
+            SettingsError,
+            "--option: divide-mix: alpha must be above 0, got -1",
+        ),
         ({"method": "two-step"}, SettingsError, "--method two-step needs particles of known"),
         ({"hold_out": ("nothing*",)}, SettingsError, r"no mosaic .* matches 'nothing\*'"),
         ({"hold_out": ("*",)}, SettingsError, "mosaics are held out"),
