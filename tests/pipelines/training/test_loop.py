@@ -167,7 +167,7 @@ def test_a_resumed_training_equals_an_undisturbed_one():
 
 
 def test_a_loss_that_is_not_a_number_ends_training_with_one_clear_line():
-    with pytest.raises(ModelError, match="came apart in epoch 0: the loss is inf"):
+    with pytest.raises(ModelError, match="came apart in epoch 0: the loss is nan"):
         epochs(start(Plain, factor=1e39), LoopSettings(n_epochs=1))
 
 
