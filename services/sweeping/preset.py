@@ -8,10 +8,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipelines.errors import SettingsError
 from pipelines.sweeps.plan import NetworkChoice, SweepPlan, Variant
-from pipelines.training.augmentation import Augmentation
 from pipelines.training.loop import LoopSettings
+from services.sweeping.parts import AugmentationPart, LoopPart, NetworkPart, Part, check_part
 
 FOLDER = Path(__file__).parent / "presets"
+#: Tables of a sweep and of its variants.
+_PARTS: dict[str, type[Part]] = {
+    "loop": LoopPart,
+    "network": NetworkPart,
+    "augmentation": AugmentationPart,
+}
 
 
 class _Strict(BaseModel):
@@ -77,15 +83,12 @@ class SweepPreset(_Strict):
         SettingsError
             If a part breaks its rule.
         """
-        try:
-            loop, network = LoopSettings(**self.loop), NetworkChoice(**self.network)
-            Augmentation(**self.augmentation)
-            for variant in self.variants:
-                LoopSettings(**{**self.loop, **variant.loop})
-                NetworkChoice(**{**self.network, **variant.network})
-                Augmentation(**{**self.augmentation, **variant.augmentation})
-        except TypeError as error:
-            raise SettingsError(f"preset {self.title!r}: {_name_of(error)}") from None
+        for of in (self, *self.variants):
+            for name, kind in _PARTS.items():
+                try:
+                    check_part(kind, getattr(of, name))
+                except ValueError as error:
+                    raise SettingsError(f"preset {self.title!r}: {name}: {error}") from None
         return SweepPlan(
             variants=[
                 Variant(v.method, v.label or v.method, v.options, v.loop, v.network, v.augmentation)
@@ -98,8 +101,8 @@ class SweepPreset(_Strict):
             n_select=self.n_select,
             n_clean=self.n_clean,
             n_test=self.n_test,
-            loop=loop,
-            network=network,
+            loop=LoopSettings(**self.loop),
+            network=NetworkChoice(**self.network),
             augmentation=self.augmentation,
             tells_error_rate=self.tells_error_rate,
             mirrored_share=self.mirrored_share,
@@ -132,7 +135,3 @@ def read_preset(name: str) -> SweepPreset:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise SettingsError(f"--preset {name}: {where}: {first['msg'].lower()}") from None
-
-
-def _name_of(error: TypeError) -> str:
-    return f"unknown setting {str(error).split('argument')[-1].strip()}"
