@@ -67,7 +67,7 @@ def check_part(kind: type[Part], values: Mapping[str, Any]) -> None:
         Naming the setting, the rule and the value.
     """
     try:
-        kind(**values)
+        kind.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
